@@ -1,0 +1,169 @@
+"""The file itself: whose it is, how it is made, and what to say when it cannot be used.
+
+A base of ours bears schema.APPLICATION_ID. A file without one whose version is 11 or 12 is an older
+rekall's and is carried over, after a backup beside it. Everything else is refused untouched.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from rekall import old_rekall, schema
+from rekall.errors import BaseRefused, BaseUnusable
+from rekall.language import _
+
+OLDER_VERSIONS = (11, 12)
+
+
+class Transactions(Protocol):
+    """Database.transaction."""
+
+    def __call__(self) -> AbstractContextManager[None]: ...
+
+
+def prepare(path: Path) -> None:
+    """Make the folder (0700) and an empty file (0600) at `path`, unless something is there.
+
+    SQLite gives its journal files the mode of the base. Raises BaseUnusable.
+    """
+    try:
+        if path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        create_private(path)
+    except FileExistsError:
+        return  # another process was faster
+    except OSError as error:
+        raise BaseUnusable(
+            _("base {path} cannot be made: {reason}; name another with --db").format(path=path, reason=error.strerror)
+        ) from None
+
+
+def create_private(path: Path) -> None:
+    """Create the empty file `path`, readable by its owner only. Raises FileExistsError."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+
+
+def settle(
+    connection: schema.Connection, path: Path | None, transaction: Transactions, copy: Callable[[Path, Path], None]
+) -> Path | None:
+    """Make sure that `connection` speaks to a base of this version; return the backup if one was made.
+
+    An empty file becomes a base; an older rekall's base is carried over in one transaction, and is
+    left as it was if that fails. Raises BaseRefused.
+    """
+    found = _identity(connection)
+    if found == (schema.APPLICATION_ID, schema.VERSION):
+        return None
+    if not _is_empty(connection) and not _is_older(connection):
+        raise BaseRefused(_refusal(path, found))
+    connection.execute("PRAGMA foreign_keys = OFF")  # cannot be switched inside a transaction
+    connection.execute("PRAGMA legacy_alter_table = ON")  # renames leave other tables' references alone
+    backup = None
+    try:
+        if path is not None and _is_empty(connection):
+            use_write_ahead_log(connection)
+        with transaction():
+            if _is_empty(connection):
+                schema.create(connection)
+            elif _is_older(connection):  # asked again: another process may have been faster
+                assert path is not None
+                backup = _carry_over(connection, path, copy)
+        if path is not None:
+            use_write_ahead_log(connection)
+    finally:
+        connection.execute("PRAGMA legacy_alter_table = OFF")
+        connection.execute("PRAGMA foreign_keys = ON")
+    return backup
+
+
+def use_write_ahead_log(connection: schema.Connection) -> None:
+    """Switch the file to WAL, so that readers and the writer do not wait for each other.
+
+    The switch needs the file alone and does not wait by itself; whoever comes first does it for all.
+    """
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            if str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]).lower() == "wal":
+                return
+        except Exception as error:
+            if getattr(error, "sqlite_errorname", "") != "SQLITE_BUSY" or time.monotonic() > deadline:
+                raise
+        if time.monotonic() > deadline:
+            return  # a file system that cannot do WAL still holds a correct base
+        time.sleep(0.01)
+
+
+def _carry_over(connection: schema.Connection, path: Path, copy: Callable[[Path, Path], None]) -> Path:
+    version = _identity(connection)[1]
+    backup = path.with_name(f"{path.name}.v{version}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.bak")
+    copy(path, backup)
+    try:
+        old_rekall.carry_over(connection)
+    except Exception as error:
+        raise BaseUnusable(
+            _(
+                "base {path} of the older rekall could not be carried over ({error}); "
+                "it is as it was, and a backup is at {backup}"
+            ).format(path=path, error=error, backup=backup)
+        ) from error
+    path.chmod(0o600)
+    return backup
+
+
+def _identity(connection: schema.Connection) -> tuple[int, int]:
+    """Return (application_id, user_version)."""
+    return (
+        int(connection.execute("PRAGMA application_id").fetchone()[0]),
+        int(connection.execute("PRAGMA user_version").fetchone()[0]),
+    )
+
+
+def _is_empty(connection: schema.Connection) -> bool:
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return _identity(connection) == (0, 0) and not tables
+
+
+def _is_older(connection: schema.Connection) -> bool:
+    application, version = _identity(connection)
+    return application == 0 and version in OLDER_VERSIONS and old_rekall.looks_like_one(connection)
+
+
+def _refusal(path: Path | None, found: tuple[int, int]) -> str:
+    application, version = found
+    if application == schema.APPLICATION_ID:
+        return _(
+            "base {path} was written by a newer rekall (schema {found}, this one knows {known}); update rekall"
+        ).format(path=path, found=version, known=schema.VERSION)
+    return _(
+        "{path} is an SQLite file, but no base of rekall "
+        "(application id {application}, version {version}); name another with --db"
+    ).format(path=path, application=application, version=version)
+
+
+def explain(path: Path | None, error: Exception) -> str:
+    """Return one line on what went wrong with the base and what to do about it."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    for beginning, message in (
+        ("SQLITE_BUSY", _("base {path} is busy: another process has held it for too long; see who with: fuser {path}")),
+        (
+            "SQLITE_LOCKED",
+            _("base {path} is busy: another process has held it for too long; see who with: fuser {path}"),
+        ),
+        ("SQLITE_NOTADB", _("{path} is no SQLite file, so no base of rekall; name another with --db")),
+        ("SQLITE_CORRUPT", _("base {path} is damaged ({error}); keep a copy of it, then restore a backup")),
+        ("SQLITE_READONLY", _("base {path} may not be written; check the rights of the file and its folder")),
+        ("SQLITE_CANTOPEN", _("base {path} cannot be opened; check the rights of the file and its folder")),
+        ("SQLITE_FULL", _("the disk of base {path} is full; nothing was changed, make room and try again")),
+        ("SQLITE_IOERR", _("base {path} cannot be read or written ({error}); check the disk")),
+        ("SQLITE_PERM", _("base {path} may not be written; check the rights of the file and its folder")),
+    ):
+        if name.startswith(beginning):
+            return message.format(path=path, error=error)
+    return _("base {path} failed: {error}").format(path=path, error=error)

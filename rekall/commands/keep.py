@@ -1,0 +1,202 @@
+"""The commands that write entries: add, edit, tag, link, unlink, delete."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any  # values of options
+
+from rekall.capture import edited, new_entry, read_markdown, split_tags, to_markdown
+from rekall.commands.room import Room
+from rekall.entry import Entry, Link, clean_text, one_line
+from rekall.errors import NOTHING_FOUND, ModelUnavailable, RekallError, UsageError
+from rekall.language import _, plural
+from rekall.protocol import Request, Response
+
+MAX_CONTENT_BYTES = 64 * 1024 * 1024
+
+
+# What an editor may leave out to empty it.
+_EMPTIED: dict[str, Any] = {
+    **dict.fromkeys(("content", "situation", "solution", "what_failed"), ""),
+    **{name: [] for name in ("tags", "errors", "files")},
+    **dict.fromkeys(("project", "source", "superseded_by")),
+}
+
+
+def add_(room: Room, request: Request, response: Response) -> None:
+    """Keep a new entry and print its id; its vector follows once the id is out."""
+    options = request.options
+    fields = {"type": options.type, "title": one_line(" ".join(options.title)), **_given(request)}
+    if options.edit:
+        record = read_markdown(_in_editor(request, to_markdown(_draft(fields))))
+        fields = {**{key: value for key, value in fields.items() if key == "files"}, **record}
+    entry = new_entry(fields)
+    room.writing().add(entry)
+    response.data(entry.id)
+    response.after.append(lambda: embed_quietly(room, response))
+
+
+def _draft(fields: Mapping[str, Any]) -> Entry:
+    """Return what the editor is to show: an entry that need not be whole yet."""
+    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    return Entry(id="draft", **{**fields, **lists})
+
+
+def embed_quietly(room: Room, response: Response) -> None:
+    """Embed what waits. The entry is kept and found by words even if that fails."""
+    try:
+        room.response = None
+        room.catch_up()
+    except ModelUnavailable as error:
+        response.note(_("kept; found by words only until the model works: {reason}").format(reason=error))
+
+
+def _given(request: Request) -> dict[str, Any]:
+    """Return the fields that the command line gives, by field name. `-c -` reads stdin."""
+    options = request.options
+    content = options.content
+    if content == "-":
+        data = request.stdin.read(MAX_CONTENT_BYTES + 1)
+        if len(data) > MAX_CONTENT_BYTES:
+            raise UsageError(
+                _("the content is larger than {count} MB; keep a part of it, or link the file with --file").format(
+                    count=MAX_CONTENT_BYTES >> 20
+                )
+            )
+        content = data.decode("utf-8", "replace").rstrip("\n")
+    given = {
+        "tags": list(split_tags(options.tags)) if options.tags is not None else None,
+        "project": options.project,
+        "content": content,
+        "situation": options.situation,
+        "solution": options.solution,
+        "what_failed": options.what_failed,
+        "errors": options.error,
+        "files": options.file,
+        "source": options.source,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def edit_(room: Room, request: Request, response: Response) -> None:
+    """Change an entry by options, or in $EDITOR if none is given."""
+    database, options = room.writing(), request.options
+    entry = database.get(database.resolve(options.id))
+    fields = _given(request)
+    for name, value in (("type", options.type), ("title", options.new_title), ("status", options.status)):
+        if value is not None:
+            fields[name] = value
+    if fields:
+        changed = edited(entry, fields)
+    else:
+        record = read_markdown(_in_editor(request, to_markdown(entry)))
+        changed = edited(entry, {**_EMPTIED, **record})
+    if changed is entry:
+        response.note(_("nothing changed"))
+        return
+    database.update(changed)
+    response.data(entry.id)
+    response.after.append(lambda: embed_quietly(room, response))
+
+
+def _in_editor(request: Request, text: str) -> str:
+    """Return `text` as the user's editor leaves it. Raises UsageError.
+
+    The editor is run as its words, never through a shell. The file is private; it is removed unless
+    what it holds cannot be used, so that nothing written is lost.
+    """
+    words = shlex.split(request.env.get("VISUAL") or request.env.get("EDITOR") or "vi")
+    folder = Path(tempfile.mkdtemp(prefix="rekall-"))
+    path = folder / "entry.md"
+    path.write_text(text, encoding="utf-8")
+    try:
+        status = subprocess.run([*words, str(path)], cwd=request.cwd, env=dict(request.env), check=False).returncode
+    except OSError as error:
+        _remove(path)
+        raise UsageError(
+            _("editor {name!r} cannot be run ({reason}); set EDITOR").format(
+                name=words[0] if words else "", reason=error.strerror
+            )
+        ) from None
+    if status != 0:
+        raise UsageError(
+            _("the editor ended with status {status}; nothing was kept, your text is in {path}").format(
+                status=status, path=path
+            )
+        )
+    written = path.read_bytes().decode("utf-8", "replace")
+    try:
+        new_entry(read_markdown(written))
+    except RekallError as error:
+        raise UsageError(
+            _("{reason}; nothing was kept, your text is in {path}").format(reason=error, path=path)
+        ) from None
+    _remove(path)
+    return written
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    for other in path.parent.iterdir():  # what editors leave beside a file
+        if other.is_file():
+            other.unlink()
+    os.rmdir(path.parent)
+
+
+def tag_(room: Room, request: Request, response: Response) -> None:
+    """Add and take away tags; without changes, print the tags."""
+    options = request.options
+    if not options.id:
+        raise UsageError(_("tag needs an id; write: rekall tag ID +TAG -TAG"))
+    database = room.reading()
+    entry = database.get(database.resolve(options.id))
+    tags = dict.fromkeys(entry.tags)
+    for change in options.changes:
+        sign, names = change[:1], split_tags(clean_text(change[1:]))
+        if sign not in "+-" or not names:
+            raise UsageError(_("{change!r} is no change of tags; write +TAG or -TAG").format(change=change))
+        for name in names:
+            if sign == "+":
+                tags[name] = None
+            else:
+                tags.pop(name, None)
+    changed = edited(entry, {"tags": list(tags)})
+    if changed is not entry:
+        room.writing().update(changed)
+        response.after.append(lambda: embed_quietly(room, response))
+    response.data(", ".join(changed.tags))
+
+
+def link_(room: Room, request: Request, response: Response) -> None:
+    """Say that two entries belong together. `supersedes` marks the second as obsolete."""
+    options, database = request.options, room.writing()
+    source, target = database.resolve(options.source), database.resolve(options.target)
+    if source == target:
+        raise UsageError(_("an entry cannot be linked to itself"))
+    with database.transaction():
+        database.link(Link(source, target, options.relation, clean_text(options.reason) if options.reason else None))
+        if options.relation == "supersedes":
+            database.update(edited(database.get(target), {"status": "obsolete", "superseded_by": source}))
+
+
+def unlink_(room: Room, request: Request, response: Response) -> None:
+    """Take away the links from one entry to another."""
+    options, database = request.options, room.reading()
+    source, target = database.resolve(options.source), database.resolve(options.target)
+    count = room.writing().unlink(source, target, options.relation)
+    if not count:
+        response.status = NOTHING_FOUND
+    response.note(plural("{count} link removed", "{count} links removed", count).format(count=count))
+
+
+def delete_(room: Room, request: Request, response: Response) -> None:
+    """Delete an entry with its tags, links and vectors."""
+    database = room.reading()
+    entry = database.get(database.resolve(request.options.id))
+    room.writing().delete(entry.id)
+    response.note(_("deleted {id}: {title}").format(id=entry.id, title=entry.title))

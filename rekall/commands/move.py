@@ -1,0 +1,122 @@
+"""The commands that move whole bases: import, export, backup. They run in the user's own process."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rekall.commands.room import Room
+from rekall.errors import ERROR, NOTHING_FOUND, ModelUnavailable, UsageError
+from rekall.exchange import Report, bring_in, count_source, export_jsonl, export_markdown, read_source, replacing
+from rekall.language import _
+from rekall.protocol import Request, Response
+
+# Problems named one by one; the rest is counted.
+SHOWN_PROBLEMS = 20
+
+
+def import_(room: Room, request: Request, response: Response) -> None:
+    """Bring in notes or another base; return when all of it is found by meaning too."""
+    path = request.cwd / request.options.path
+    records, total = read_source(path), count_source(path)
+    if room.exists and path.is_file() and path.samefile(room.base.path):
+        raise UsageError(_("{path} is the base itself; name another with --db").format(path=path))
+    database = room.writing()
+    with progress(request, _("storing"), total) as step:
+        report = bring_in(database, records, step)
+    _say(report, response)
+    if not request.options.no_wait:
+        embed_all(room, request, response)
+    if report.problems:
+        response.status = ERROR
+    elif not report.total:
+        response.note(_("{path} holds nothing to import").format(path=path))
+        response.status = NOTHING_FOUND
+
+
+def _say(report: Report, response: Response) -> None:
+    for problem in report.problems[:SHOWN_PROBLEMS]:
+        response.note(_("left out: {problem}").format(problem=problem))
+    if len(report.problems) > SHOWN_PROBLEMS:
+        response.note(_("left out: {count} more").format(count=len(report.problems) - SHOWN_PROBLEMS))
+    parts = (
+        (report.added, _("{count} added")),
+        (report.updated, _("{count} updated")),
+        (report.unchanged, _("{count} unchanged")),
+        (report.kept, _("{count} kept as edited here")),
+        (len(report.problems), _("{count} left out")),
+    )
+    response.note(", ".join(text.format(count=count) for count, text in parts if count) or _("nothing to do"))
+
+
+def embed_all(room: Room, request: Request, response: Response) -> None:
+    """Embed everything that waits for it. An interruption keeps what was done; the next run goes on."""
+    waiting = room.service.count_waiting()
+    if not waiting:
+        return
+    response.note(_("embedding {count} entries; Ctrl-C stops, the next run goes on").format(count=waiting))
+    room.response = None  # the bar says enough
+    try:
+        with progress(request, _("embedding"), waiting) as step:
+            room.service.embed_pending(on_progress=step)
+    except ModelUnavailable as error:
+        response.note(_("stored; found by words only until the model works: {reason}").format(reason=error))
+
+
+@contextmanager
+def progress(request: Request, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a bar on stderr where a person looks at it; yield what moves it on."""
+    if not request.terminal.errors_are_tty:
+        yield lambda _count: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=label, unit="", file=sys.stderr, dynamic_ncols=True, leave=False) as bar:
+
+        def step(count: int) -> None:
+            bar.update(count)
+
+        yield step
+
+
+def export_(room: Room, request: Request, response: Response) -> None:
+    """Write every entry, as JSONL or Markdown, to stdout, a file or a folder."""
+    options, database = request.options, room.reading()
+    if not database.count():
+        response.status = NOTHING_FOUND
+    target = request.cwd / options.output if options.output else None
+    if options.format == "markdown" and target and (target.is_dir() or options.output.endswith("/")):
+        target.mkdir(parents=True, exist_ok=True)
+        for name, text in export_markdown(database):
+            with replacing(target / name) as file:
+                file.write(text)
+        return
+    lines = export_jsonl(database) if options.format == "jsonl" else (text for _name, text in export_markdown(database))
+    if target is None:
+        for line in lines:
+            response.raw(line)
+        return
+    with replacing(target) as file:
+        file.writelines(lines)
+
+
+def backup_(room: Room, request: Request, response: Response) -> None:
+    """Copy the base, as it stands at one moment, to a new file; print its path."""
+    from rekall.db import copy_base
+
+    if not room.exists:
+        raise UsageError(_("there is no base at {path} to back up").format(path=room.base.path))
+    room.reading()  # what is no base of ours is refused before it is copied
+    named = request.options.output
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    target = request.cwd / named if named else room.base.path.with_name(f"{room.base.path.name}.{stamp}.bak")
+    try:
+        copy_base(room.base.path, target)
+    except FileExistsError:
+        raise UsageError(_("{path} exists; name another file with -o").format(path=target)) from None
+    except OSError as error:
+        raise UsageError(_("{path} cannot be written: {reason}").format(path=target, reason=error.strerror)) from None
+    response.data(str(Path(target)))

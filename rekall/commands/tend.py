@@ -1,0 +1,146 @@
+"""The commands that look after things: index, stats, config, help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any  # JSON values
+
+from rekall.commands.room import Room
+from rekall.config import SETTINGS, Config, parsed, setting_named, write_setting
+from rekall.errors import ERROR, UsageError
+from rekall.language import _
+from rekall.protocol import Request, Response
+from rekall.usage import help_text
+
+
+def index_(room: Room, request: Request, response: Response) -> None:
+    """Rebuild, report on or verify the words and the vectors."""
+    action = {"rebuild": _rebuild, "status": _status, "verify": _verify}[request.options.action]
+    action(room, request, response)
+
+
+def _rebuild(room: Room, request: Request, response: Response) -> None:
+    from rekall.commands.move import embed_all
+    from rekall.verify import rebuild
+
+    if room.exists:
+        rebuild(room.writing())
+        if request.options.embed:
+            room.service.embed_anew()
+            embed_all(room, request, response)
+    _status(room, request, response)
+
+
+def _index_facts(room: Room) -> dict[str, Any]:
+    database, model = room.reading(), room.config.text("embeddings.model")
+    return {
+        "entries": database.count(),
+        "vectors": database.count_vectors(model),
+        "pending": database.count_pending(model),
+        "model": model,
+        "backend": room.config.text("performance.vector_backend"),
+        "revision": database.revision(),
+        "base": str(room.base.path),
+    }
+
+
+def _status(room: Room, request: Request, response: Response) -> None:
+    _write_facts(response, _index_facts(room), request.options.json)
+
+
+def _write_facts(response: Response, facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        response.json(facts)
+        return
+    for name, value in facts.items():
+        text = ", ".join(f"{key} {count}" for key, count in value.items()) if isinstance(value, dict) else value
+        response.data(f"{name + ':':<12} {text}".rstrip())
+
+
+def _verify(room: Room, request: Request, response: Response) -> None:
+    from rekall.verify import verify
+
+    findings = verify(room.reading())
+    facts = _index_facts(room)
+    if findings:
+        response.status = ERROR
+    if request.options.json:
+        response.json({
+            "in_step": not findings,
+            "findings": [{"check": finding.check, "detail": finding.detail} for finding in findings],
+            "entries": facts["entries"], "vectors": facts["vectors"], "pending": facts["pending"],
+        })  # fmt: skip
+        return
+    for finding in findings:
+        response.data(f"{finding.check}: {finding.detail}")
+    if not findings:
+        response.data(
+            _("in step: {entries} entries, {vectors} vectors, {pending} waiting to be embedded").format(**facts)
+        )
+
+
+def stats_(room: Room, request: Request, response: Response) -> None:
+    """Say what is in the base, or with --memory what is held in memory. Loads no model."""
+    if request.options.memory:
+        _write_facts(response, _memory_facts(room), request.options.json)
+        return
+    database = room.reading()
+    facts = _index_facts(room)
+    facts.update(
+        bytes=room.base.path.stat().st_size if room.exists else 0,
+        types=database.counts_by("type"),
+        statuses=database.counts_by("status"),
+        projects=database.counts_by("project"),
+        tags=dict(list(database.counts_by("tag").items())[:20]),
+        links=database.count_links(),
+    )
+    _write_facts(response, facts, request.options.json)
+
+
+def _memory_facts(room: Room) -> dict[str, Any]:
+    """Return what this process and the vectors take. Sizes in bytes."""
+    status = dict(
+        line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line
+    ) if Path("/proc/self/status").exists() else {}  # fmt: skip
+    database, model = room.reading(), room.config.text("embeddings.model")
+    return {
+        "process_rss": _kilobytes(status.get("VmRSS")),
+        "process_peak": _kilobytes(status.get("VmHWM")),
+        "vectors_stored": database.vector_bytes(model),
+        "model": model,
+        "model_loaded": room.model_is_loaded,
+        "model_idle_timeout_minutes": room.config.number("performance.model_idle_timeout_minutes"),
+        "cache_max_size": int(room.config.number("performance.cache_max_size")),
+    }
+
+
+def _kilobytes(text: str | None) -> int | None:
+    """Return the bytes that `12345 kB` of /proc names; None where the system does not say."""
+    return int(text.split()[0]) * 1024 if text else None
+
+
+def config_(room: Room, request: Request, response: Response) -> None:
+    """Read and change settings."""
+    options, config = request.options, room.config
+    if options.action == "path":
+        response.data(str(config.path))
+    elif options.action == "list":
+        for setting in SETTINGS:
+            response.data(f"{setting.key} = {_shown(config, setting.key)}")
+    elif options.key is None or (options.action == "set" and options.value is None):
+        raise UsageError(_("write: rekall config get KEY, or rekall config set KEY VALUE"))
+    elif options.action == "get":
+        response.data(_shown(config, setting_named(options.key).key))
+    else:
+        setting = setting_named(options.key)
+        write_setting(config.path, setting, parsed(setting, options.value))
+
+
+def _shown(config: Config, key: str) -> str:
+    value = config[key]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def help_(room: Room, request: Request, response: Response) -> None:
+    """Explain a command, or list them all."""
+    response.data(help_text(request.options.topic))

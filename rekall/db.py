@@ -1,0 +1,517 @@
+"""The base: one SQLite file that holds every entry, its words and its vectors.
+
+A Database owns one connection. Any number of processes may have the same file open: WAL keeps
+readers and the one writer apart, and a writer waits for its turn. Only this module imports an SQLite
+library, because two of them in one process drop each other's file locks.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from rekall import base_file, rows, schema
+from rekall.entry import Entry, Link, is_id, now
+from rekall.errors import BaseUnusable, EntryNotFound
+from rekall.language import _
+from rekall.old_rekall import KEPT_RECIPE
+from rekall.query import Filters
+from rekall.words import Matches, Words
+
+if TYPE_CHECKING:
+    from rekall.vectors import Matrix
+
+# A writer waits this long for its turn. A bulk import commits many times a second, so only a process
+# that is stuck holds the lock for longer.
+BUSY_MILLISECONDS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An entry that waits to be embedded. `partly`: it has vectors that an older rekall made."""
+
+    entry: Entry
+    partly: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened since a revision: ids of entries written or embedded, and of entries gone."""
+
+    revision: int
+    written: frozenset[str]
+    gone: frozenset[str]
+
+
+class Database:
+    """One open base. Use with `with`; every write is one transaction, or joins the one open.
+
+    `on_change` is called with the id of each entry written through this object, after the commit.
+    """
+
+    def __init__(self, path: Path | None, on_change: Callable[[str], None] | None = None) -> None:
+        """Open the base at `path`, making it if need be; None is an empty base that leaves no trace.
+
+        An older rekall's base is carried over first, after a backup beside it (`backup_before_migration`).
+        Raises BaseRefused for a file that is no base of ours, BaseUnusable if it cannot be used.
+        """
+        self.path = path
+        self.backup_before_migration: Path | None = None
+        self._on_change = on_change
+        self._touched: set[str] = set()
+        self._depth = 0
+        with readable_errors(path):
+            if path is not None:
+                base_file.prepare(path)
+            self._connection = _connect(str(path) if path else ":memory:")
+            try:
+                self.backup_before_migration = base_file.settle(self.connection, path, self.transaction, copy_base)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the last one out folds the write-ahead log into it."""
+        self._connection.close()
+
+    @property
+    def connection(self) -> schema.Connection:
+        """The connection itself, for maintenance that has a module of its own."""
+        return cast(schema.Connection, self._connection)
+
+    @cached_property
+    def words(self) -> Words:
+        """The words arm over this base."""
+        return Words(self.connection, lambda: cast(schema.Connection, _connect(":memory:")))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make the writes of the block one transaction: all of them happen, or none.
+
+        Inner blocks join the outer one. Waits its turn; raises BaseUnusable if it never comes, if
+        the disk is full, or if the file may not be written.
+        """
+        if self._depth:
+            yield
+            return
+        with readable_errors(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._depth = 1
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._touched.clear()
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            finally:
+                self._depth = 0
+        touched, self._touched = self._touched, set()
+        for key in touched if self._on_change else ():
+            assert self._on_change is not None
+            self._on_change(key)
+
+    # --- entries ---
+
+    def add(self, entry: Entry) -> None:
+        """Store a new entry. Raises BaseUnusable if its id is taken."""
+        self.add_many([entry])
+
+    def add_many(self, entries: Sequence[Entry]) -> None:
+        """Store new entries in one transaction: all of them, or none."""
+        sql = f"INSERT INTO entries({', '.join(rows.COLUMNS)}) VALUES ({rows.marks(rows.COLUMNS)})"
+        with self.transaction():
+            self._connection.executemany(sql, map(rows.to_row, entries))
+            self._touched.update(entry.id for entry in entries)
+
+    def update(self, entry: Entry) -> None:
+        """Replace the entry with this id; its revision goes up by one, its `updated_at` is as given."""
+        assignments = ", ".join(f"{name} = ?" for name in rows.COLUMNS)
+        with self.transaction():
+            written = self._connection.execute(
+                f"UPDATE entries SET {assignments} WHERE id = ?", (*rows.to_row(entry), entry.id)
+            )
+            if not written.rowcount:
+                raise EntryNotFound(_("entry {id} is gone; rekall list shows what is there").format(id=entry.id))
+            self._touched.add(entry.id)
+
+    def delete(self, key: str) -> None:
+        """Remove the entry `key` with its tags, links and vectors. Raises EntryNotFound."""
+        with self.transaction():
+            self.get(key)
+            self._connection.execute("DELETE FROM entries WHERE id = ?", (key,))
+            self._touched.add(key)
+
+    def get(self, key: str) -> Entry:
+        """Return the entry with exactly this id. Raises EntryNotFound."""
+        found = self.get_many([key])
+        if not found:
+            raise EntryNotFound(_("no entry has the id {id}; rekall list shows what is there").format(id=key))
+        return found[0]
+
+    def get_many(self, keys: Sequence[str]) -> list[Entry]:
+        """Return the entries with these ids, in the order given; ids that are gone are passed over."""
+        found: dict[str, Entry] = {}
+        for some in _chunks(keys):
+            sql = f"SELECT {rows.SELECT_ENTRY} FROM entries e WHERE e.id IN ({rows.marks(some)})"
+            found.update((row[0], rows.from_row(row)) for row in self._read(sql, some))
+        return [found[key] for key in keys if key in found]
+
+    def resolve(self, prefix: str) -> str:
+        """Return the one id that begins with `prefix`, in either case. Raises EntryNotFound."""
+        for spelling in dict.fromkeys((prefix, prefix.upper())):
+            if not is_id(spelling):
+                break
+            matches = [
+                row[0]
+                for row in self._read(
+                    "SELECT id FROM entries WHERE id >= ? AND id < ? ORDER BY id LIMIT 3", (spelling, spelling + "\x7f")
+                )
+            ]
+            if matches and (len(matches) == 1 or matches[0] == spelling):
+                return str(matches[0])
+            if matches:
+                raise EntryNotFound(
+                    _("id {id} fits several entries ({some} …); write more of it").format(
+                        id=prefix, some=" ".join(matches[:2])
+                    )
+                )
+        raise EntryNotFound(
+            _("no entry has an id that begins with {id}; rekall list shows what is there").format(id=prefix)
+        )
+
+    def short_ids(self, keys: Iterable[str], least: int = 6) -> dict[str, str]:
+        """Return for each id its shortest prefix, of at least `least` letters, that no other id shares."""
+        return {key: key[: max(least, self._shared(key) + 1)] for key in keys}
+
+    def _shared(self, key: str) -> int:
+        """Return how many letters `key` shares with the nearest other id."""
+        near = self._read(
+            "SELECT max(id) FROM entries WHERE id < ? UNION ALL SELECT min(id) FROM entries WHERE id > ?", (key, key)
+        )
+        return max((_common_letters(key, row[0]) for row in near if row[0]), default=0)
+
+    def entries(self, filters: Filters | None = None, limit: int | None = None) -> list[Entry]:
+        """Return the entries that `filters` lets through, newest first."""
+        where, values = rows.condition(filters)
+        sql = f"SELECT {rows.SELECT_ENTRY} FROM entries e WHERE {where} ORDER BY e.created_at DESC, e.id DESC LIMIT ?"
+        return [rows.from_row(row) for row in self._read(sql, (*values, -1 if limit is None else limit))]
+
+    def each(self) -> Iterator[Entry]:
+        """Yield every entry in the order of ids, without holding them all."""
+        last = ""
+        while batch := self._read(
+            f"SELECT {rows.SELECT_ENTRY} FROM entries e WHERE e.id > ? ORDER BY e.id LIMIT 500", (last,)
+        ):
+            yield from map(rows.from_row, batch)
+            last = batch[-1][0]
+
+    def ids(self, filters: Filters | None = None) -> list[str]:
+        """Return the ids of the entries that `filters` lets through, in no order."""
+        where, values = rows.condition(filters)
+        return [row[0] for row in self._read(f"SELECT e.id FROM entries e WHERE {where}", values)]
+
+    def search_words(self, text: str, k: int, filters: Filters | None = None) -> Matches:
+        """Return up to k entries by words, best first. See words.py."""
+        with readable_errors(self.path):
+            return self.words.search(text, k, *rows.condition(filters))
+
+    def count(self, filters: Filters | None = None) -> int:
+        """Return how many entries `filters` lets through."""
+        where, values = rows.condition(filters)
+        return int(self._read(f"SELECT count(*) FROM entries e WHERE {where}", values)[0][0])
+
+    def counts_by(self, column: str) -> dict[str, int]:
+        """Return how many entries have each type, status, project or tag, the most frequent first."""
+        table = "tags" if column == "tag" else "entries"
+        sql = f"SELECT {column}, count(*) FROM {table} WHERE {column} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
+        return dict(self._read(sql, ()))
+
+    # --- links ---
+
+    def link(self, link: Link) -> None:
+        """Store a link; one that exists gets the new reason. Both entries must exist."""
+        with self.transaction():
+            self.get(link.source)
+            self.get(link.target)
+            self._connection.execute(
+                "INSERT INTO links(source_id, target_id, relation, reason, created_at) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET reason = excluded.reason",
+                (link.source, link.target, link.relation, link.reason, link.created_at or now()),
+            )
+            self._touched.update((link.source, link.target))
+
+    def unlink(self, source: str, target: str, relation: str | None = None) -> int:
+        """Remove the links from `source` to `target`, of one relation or all; return how many."""
+        with self.transaction():
+            gone = self._connection.execute(
+                "DELETE FROM links WHERE source_id = ? AND target_id = ? AND relation = coalesce(?, relation)",
+                (source, target, relation),
+            )
+        return int(gone.rowcount)
+
+    def links_of(self, key: str) -> list[Link]:
+        """Return the links from and to `key`, those from it first."""
+        sql = (
+            "SELECT source_id, target_id, relation, reason, created_at FROM links "
+            "WHERE source_id = :key OR target_id = :key ORDER BY source_id <> :key, created_at, target_id, relation"
+        )
+        return [Link(*row) for row in self._read(sql, {"key": key})]
+
+    def links_from(self, key: str) -> list[Link]:
+        """Return the links from `key`, in a fixed order."""
+        return [link for link in self.links_of(key) if link.source == key]
+
+    def count_links(self) -> int:
+        """Return how many links there are."""
+        return int(self._read("SELECT count(*) FROM links", ())[0][0])
+
+    # --- vectors ---
+
+    def get_all_vectors_batch(self, model: str) -> tuple[list[str], Matrix]:
+        """Return (ids, matrix): every stored vector of `model` as float32 (n, d), and each row's entry id.
+
+        Rows come in the order they were stored; an entry with several passages comes several times.
+        Rows that are damaged (of another length than most, or not finite) are left out; `index
+        verify` names them. Cost: about 4 ms a thousand rows.
+        """
+        import numpy as np
+
+        size = self._read(
+            "SELECT length(vector) FROM embeddings WHERE model = ? GROUP BY 1 ORDER BY count(*) DESC LIMIT 1", (model,)
+        )
+        if not size or not size[0][0] or size[0][0] % 4:
+            return [], np.empty((0, 0), dtype=np.float32)
+        stored = self._read(
+            "SELECT e.id, m.vector FROM embeddings m JOIN entries e ON e.rowid = m.entry_rowid "
+            "WHERE m.model = ? AND length(m.vector) = ? ORDER BY m.rowid",
+            (model, size[0][0]),
+        )
+        matrix = np.frombuffer(b"".join(row[1] for row in stored), dtype="<f4").reshape(len(stored), -1)
+        sound = np.isfinite(matrix).all(axis=1) & matrix.any(axis=1)
+        ids = [row[0] for row in stored]
+        if sound.all():
+            return ids, matrix
+        return [key for key, good in zip(ids, sound, strict=True) if good], matrix[sound]
+
+    def vectors_of(self, keys: Sequence[str], model: str) -> dict[str, Matrix]:
+        """Return the vectors (p, d) of `model` for those of these entries that have some."""
+        import numpy as np
+
+        parts: dict[str, list[bytes]] = {}
+        for some in _chunks(keys):
+            for key, blob in self._read(
+                f"SELECT e.id, m.vector FROM entries e JOIN embeddings m ON m.entry_rowid = e.rowid "
+                f"WHERE m.model = ? AND e.id IN ({rows.marks(some)}) ORDER BY m.entry_rowid, m.part",
+                (model, *some),
+            ):
+                parts.setdefault(key, []).append(blob)
+        found: dict[str, Matrix] = {}
+        for key, blobs in parts.items():
+            size = max(map(len, blobs)) // 4 * 4
+            matrix = np.frombuffer(b"".join(b for b in blobs if size and len(b) == size), dtype="<f4")
+            matrix = matrix.reshape(-1, size // 4) if size else matrix.reshape(0, 0)
+            sound = np.isfinite(matrix).all(axis=1) & matrix.any(axis=1)
+            if sound.any():
+                found[key] = matrix[sound]
+        return found
+
+    def pending(self, model: str, recipe: str, limit: int) -> list[Pending]:
+        """Return up to `limit` entries that `embed_pending` has to see, those without a vector first, newest first.
+
+        An entry without a vector of the current model is the queue. Behind it come entries embedded
+        under another recipe, an older rekall's among them.
+        """
+        sql = f"""SELECT {rows.SELECT_ENTRY}, EXISTS (
+                SELECT 1 FROM embeddings m WHERE m.entry_rowid = e.rowid AND m.model = :model AND m.recipe = :kept
+            ) AS partly
+            FROM entries e WHERE {_NOT_DONE} ORDER BY EXISTS (
+                SELECT 1 FROM embeddings m WHERE m.entry_rowid = e.rowid AND m.model = :model
+            ), e.rowid DESC LIMIT :limit"""
+        values = {
+            "model": model,
+            "recipe": recipe,
+            "kept": KEPT_RECIPE,
+            "checked": checked_recipe(recipe),
+            "limit": limit,
+        }
+        return [Pending(rows.from_row(row), bool(row[-1])) for row in self._read(sql, values)]
+
+    def count_pending(self, model: str) -> int:
+        """Return how many entries have no vector of `model`."""
+        return int(
+            self._read(
+                "SELECT count(*) FROM entries e WHERE NOT EXISTS "
+                "(SELECT 1 FROM embeddings m WHERE m.entry_rowid = e.rowid AND m.model = ?)",
+                (model,),
+            )[0][0]
+        )
+
+    def count_vectors(self, model: str) -> int:
+        """Return how many vectors of `model` are stored."""
+        return int(self._read("SELECT count(*) FROM embeddings WHERE model = ?", (model,))[0][0])
+
+    def store_vectors(self, batch: Sequence[tuple[Pending, Matrix]], model: str, recipe: str) -> list[str]:
+        """Store the passages' vectors (p, d) of each entry in one transaction; return the ids stored.
+
+        Vectors of another recipe make room, an older rekall's stay in front. An entry that was
+        edited since it was read is passed over: it is in the queue again.
+        """
+        from rekall.vectors import to_blob
+
+        stored: list[str] = []
+        with self.transaction():
+            for pending, matrix in batch:
+                row = self._connection.execute(
+                    "SELECT rowid FROM entries WHERE id = ? AND revision = ?",
+                    (pending.entry.id, pending.entry.revision),
+                ).fetchone()
+                if not row:
+                    continue
+                first = self._make_room(row[0], model, recipe)
+                self._connection.executemany(
+                    "INSERT INTO embeddings(entry_rowid, part, model, recipe, vector) VALUES (?, ?, ?, ?, ?)",
+                    [(row[0], first + i, model, recipe, to_blob(vector)) for i, vector in enumerate(matrix)],
+                )
+                stored.append(pending.entry.id)
+            self._touched.update(stored)
+        return stored
+
+    def _make_room(self, rowid: int, model: str, recipe: str) -> int:
+        """Drop an entry's vectors of other recipes; return the part number that comes next."""
+        of_entry = "entry_rowid = ? AND model = ?"
+        self._connection.execute(
+            f"UPDATE embeddings SET recipe = ? WHERE {of_entry} AND recipe = ?",
+            (checked_recipe(recipe), rowid, model, KEPT_RECIPE),
+        )
+        self._connection.execute(
+            f"DELETE FROM embeddings WHERE {of_entry} AND recipe <> ?", (rowid, model, checked_recipe(recipe))
+        )
+        return int(
+            self._connection.execute(
+                f"SELECT coalesce(max(part) + 1, 0) FROM embeddings WHERE {of_entry}", (rowid, model)
+            ).fetchone()[0]
+        )
+
+    def count_waiting(self, model: str, recipe: str) -> int:
+        """Return how many entries `pending` would return in all."""
+        values = {"model": model, "recipe": recipe, "checked": checked_recipe(recipe)}
+        return int(self._read(f"SELECT count(*) FROM entries e WHERE {_NOT_DONE}", values)[0][0])
+
+    def vector_bytes(self, model: str) -> int:
+        """Return the bytes that the stored vectors of `model` take."""
+        return int(
+            self._read("SELECT coalesce(sum(length(vector)), 0) FROM embeddings WHERE model = ?", (model,))[0][0]
+        )
+
+    def mark_stale(self, model: str) -> None:
+        """Put every entry in the queue. The old vectors answer until the new ones take their place."""
+        with self.transaction():
+            self._connection.execute("UPDATE embeddings SET recipe = 'stale' WHERE model = ?", (model,))
+
+    # --- what changed ---
+
+    def revision(self) -> int:
+        """Return the number of changes this base has seen. Cost: one read."""
+        return int(self._read("SELECT value FROM state WHERE key = 'revision'", ())[0][0])
+
+    def changes_since(self, revision: int) -> Changes:
+        """Return what was written, embedded or deleted after `revision`, by whatever process."""
+        with self._snapshot():
+            latest = self.revision()
+            written = self._read(
+                "SELECT id FROM entries WHERE changed > :r UNION SELECT e.id FROM embeddings m "
+                "JOIN entries e ON e.rowid = m.entry_rowid WHERE m.changed > :r",
+                {"r": revision},
+            )
+            gone = self._read("SELECT id FROM tombstones WHERE changed > ?", (revision,))
+        return Changes(latest, frozenset(row[0] for row in written), frozenset(row[0] for row in gone))
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """See one state of the base throughout the block."""
+        if self._connection.in_transaction:
+            yield
+            return
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("COMMIT")
+
+    def _read(self, sql: str, values: object) -> list[tuple]:  # type: ignore[type-arg]  # rows of any columns
+        with readable_errors(self.path):
+            return self._connection.execute(sql, values).fetchall()  # type: ignore[arg-type]  # sequence or mapping
+
+
+# An entry is done when it has a vector of this recipe, or one of an older rekall that was looked at.
+_NOT_DONE = """NOT EXISTS (SELECT 1 FROM embeddings m WHERE m.entry_rowid = e.rowid
+    AND m.model = :model AND m.recipe IN (:recipe, :checked))"""
+
+
+def checked_recipe(recipe: str) -> str:
+    """Return the recipe name of an older rekall's vector once `recipe` has seen its entry."""
+    return f"{KEPT_RECIPE}+{recipe}"
+
+
+def _chunks(values: Sequence[object], size: int = 500) -> Iterator[list[object]]:
+    """Cut `values` so that each part fits SQLite's limit on parameters."""
+    for start in range(0, len(values), size):
+        yield list(values[start : start + size])
+
+
+def _common_letters(one: str, other: str) -> int:
+    """Return how many letters two ids share at their beginning."""
+    pairs = zip(one, other, strict=False)
+    return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    # FULL: a commit that was acknowledged survives a power cut, at the price of one fsync a commit.
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+@contextmanager
+def readable_errors(path: Path | None) -> Iterator[None]:
+    """Turn SQLite's errors into ones that name the file and the next step."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise BaseUnusable(base_file.explain(path, error)) from error
+
+
+def copy_base(source: Path, target: Path) -> None:
+    """Write a copy of the base at `source`, as it stands at one moment, to the new file `target` (0600).
+
+    Safe while others write. Raises BaseUnusable; a target that could not be finished is removed.
+    """
+    with readable_errors(source):
+        base_file.create_private(target)
+        try:
+            reader, writer = _connect(str(source)), sqlite3.connect(target)
+            try:
+                reader.backup(writer)
+                writer.execute("PRAGMA journal_mode = DELETE")
+            finally:
+                writer.close()
+                reader.close()
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise

@@ -1,0 +1,231 @@
+"""Meaning: where the base, the vectors, the model and the words come together.
+
+EmbeddingService is the one place that knows all four. It keeps the VectorIndex in step with the base
+(whatever process wrote to it), embeds what waits to be embedded, and answers a query by meaning, by
+words, or by both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import numpy as np
+
+from rekall.cache import EmbeddingCache
+from rekall.db import Database, Pending
+from rekall.engine import RECIPE
+from rekall.errors import ModelUnavailable, RekallError
+from rekall.language import _
+from rekall.model_manager import ModelManager
+from rekall.query import Filters
+from rekall.ranking import POOL, Hit, by_meaning, by_words, fuse
+from rekall.vector_index import VectorIndex
+from rekall.vectors import Matrix, cosines, unit_rows
+
+# A submitted query first embeds this many waiting entries, so that what was just added is found.
+CATCH_UP = 32
+# Entries embedded between two commits: about a second's work, all that an interruption loses.
+BATCH = 25
+
+
+class EmbeddingService:
+    """Search and embedding over one base. Owns the VectorIndex; the rest is lent to it."""
+
+    def __init__(self, database: Database, models: ModelManager, cache: EmbeddingCache) -> None:
+        self._database = database
+        self._models = models
+        self._cache = cache
+        self._index = VectorIndex()
+        self._revision: int | None = None
+
+    # --- finding ---
+
+    def semantic_search(self, text: str, k: int = 10, filters: Filters | None = None) -> list[Hit]:
+        """Return up to k hits nearest in meaning, best first; the score is the cosine.
+
+        Raises ModelUnavailable. Cost: one encode (or a cache hit), one pass over the vectors.
+        """
+        query = self.query_vector(text)
+        return by_meaning(self._nearest(query, max(k, POOL), filters))[:k]
+
+    def find_similar(self, key: str, k: int = 10, filters: Filters | None = None) -> list[Hit]:
+        """Return up to k entries nearest in meaning to the entry `key`, itself left out.
+
+        An entry of several passages is compared by their mean. No model is needed unless the entry
+        has no vector yet. Raises EntryNotFound, ModelUnavailable.
+        """
+        rows = self._entry_vectors(key)
+        query = unit_rows(rows.mean(axis=0))[0]
+        near = self._nearest(query, max(k, POOL) + 1, filters)
+        near.pop(key, None)
+        return by_meaning(near)[:k]
+
+    def hybrid_search(self, text: str, k: int = 10, filters: Filters | None = None) -> list[Hit]:
+        """Return up to k hits that match by meaning, by words, or both, best first.
+
+        Each arm puts POOL candidates forward, whatever k; `ranking.fuse` makes one order of them. A
+        k beyond that is filled up in cosine order.
+        Raises ModelUnavailable if the model cannot run; `words_search` needs none.
+        Cost: one encode (or a cache hit), one pass over the vectors, two SELECTs.
+        """
+        query = self.query_vector(text)
+        matches = self._database.search_words(text, POOL, filters)
+        near = self._nearest(query, max(k, POOL), filters)
+        pool = list(near)[:POOL]
+        candidates = dict.fromkeys([*(key for key, _score in matches.found), *pool])
+        hits = fuse(matches, self._cosines(candidates, query))
+        beyond = {key: cosine for key, cosine in near.items() if key not in candidates}
+        return (hits + [Hit(hit.id, 0.0, cosine=hit.cosine) for hit in by_meaning(beyond)])[:k]
+
+    def words_search(self, text: str, k: int = 10, filters: Filters | None = None) -> list[Hit]:
+        """Return up to k hits by words alone, best first. Needs no model and no vectors."""
+        return by_words(self._database.search_words(text, max(k, POOL), filters))[:k]
+
+    def query_vector(self, text: str) -> Matrix:
+        """Return the vector (d,) of a query, from the cache if it was asked before."""
+        name = f"{self._models.name}:{text}"  # no entry's id has a colon
+        held = self._cache.get(name)
+        if held is None:
+            held = self._run(lambda: self._models.get_model().encode([text])[0])
+            self._cache.put(name, held)
+        self._models.check_idle()
+        return held
+
+    # --- embedding ---
+
+    def embed_pending(self, limit: int | None = None, on_progress: Callable[[int], None] | None = None) -> int:
+        """Embed entries that wait for it, newest first, at most `limit`; return how many were stored.
+
+        Each batch is one transaction: an interruption keeps what was done, and the next call goes on.
+        Raises ModelUnavailable. Cost: about 35 ms an entry of 250 tokens.
+        """
+        done = 0
+        while limit is None or done < limit:
+            room = BATCH if limit is None else min(BATCH, limit - done)
+            waiting = self._database.pending(self._models.name, RECIPE, room)
+            if not waiting:
+                break
+            batch = [(pending, self._run(partial(self._encode, pending))) for pending in waiting]
+            stored = self._database.store_vectors(batch, self._models.name, RECIPE)
+            done += len(stored)
+            if on_progress:
+                on_progress(len(stored))
+            if not stored:
+                break  # others are editing these very entries; they are in the queue again
+        self._models.check_idle()
+        return done
+
+    def count_waiting(self) -> int:
+        """Return how many entries embed_pending would see."""
+        return self._database.count_waiting(self._models.name, RECIPE)
+
+    def embed_anew(self) -> None:
+        """Put every entry in the queue; what is there answers until it is replaced."""
+        self._database.mark_stale(self._models.name)
+
+    def forget(self, key: str) -> None:
+        """Drop what is cached of an entry that was written."""
+        self._cache.invalidate(key)
+
+    def _encode(self, pending: Pending) -> Matrix:
+        """Return the vectors (p, d) to store for an entry.
+
+        An older rekall's vector of a short plain entry says it all and is kept alone: none to add.
+        """
+        model, entry = self._models.get_model(), pending.entry
+        body = entry.body()
+        if (
+            pending.partly
+            and body == entry.content
+            and len(model.offsets(f"{entry.title}\n{body}")) + 2 <= model.max_tokens
+        ):
+            return np.empty((0, model.dimensions), dtype=np.float32)
+        return model.encode_document(entry.title, body)
+
+    def _run(self, encode: Callable[[], Matrix]) -> Matrix:
+        """Run an encode; whatever the model's library raises becomes ModelUnavailable."""
+        try:
+            return encode()
+        except RekallError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ModelUnavailable(
+                _("model {name} failed ({error}); words still work: --words").format(
+                    name=self._models.name, error=reason
+                )
+            ) from error
+
+    # --- the index ---
+
+    @property
+    def index(self) -> VectorIndex:
+        """The vectors of the current model, in step with the base."""
+        if self._revision is None:
+            self._load()
+        elif self._revision != self._database.revision():
+            self._follow(self._revision)
+        return self._index
+
+    def _load(self) -> None:
+        revision = self._database.revision()  # read first: what comes in between is followed up
+        held = self._cache.get_all_as_matrix(revision)
+        ids, matrix = held or self._database.get_all_vectors_batch(self._models.name)
+        self._index = VectorIndex.from_matrix(ids, matrix)
+        if held is None:
+            self._cache.put_all(ids, matrix, revision)
+        self._revision = revision
+
+    def _follow(self, revision: int) -> None:
+        """Bring the index from `revision` to now. A change too large to follow loads it anew."""
+        changes = self._database.changes_since(revision)
+        if len(changes.written) > max(1000, len(self._index) // 4):
+            self._load()
+            return
+        for key in changes.gone | changes.written:
+            self._index.delete(key)
+            self._cache.invalidate(key)
+        vectors = self._database.vectors_of(sorted(changes.written), self._models.name)
+        for key, rows in vectors.items():
+            if self._index.dimensions in (None, rows.shape[1]):
+                self._index.add(key, rows)
+        self._revision = changes.revision
+
+    def _nearest(self, query: Matrix, count: int, filters: Filters | None) -> dict[str, float]:
+        """Return the `count` nearest entries and the cosine of each one's best passage, best first.
+
+        Passages are fetched twice as many as entries are wanted, and twice as many again until
+        there are enough different entries.
+        """
+        index = self.index
+        mask = index.mask_of(self._database.ids(filters)) if filters else None
+        wanted, rows = min(count, len(index)), 0
+        found: dict[str, float] = {}
+        while len(found) < wanted and rows < len(index):
+            rows = min(len(index), max(rows, wanted) * 2)
+            passages = index.search(query, rows, mask)
+            found = dict.fromkeys((key for key, _score in passages), 0.0)
+            if len(passages) < rows:
+                break
+        exact = self._cosines(found, query)
+        return dict(sorted(exact.items(), key=lambda pair: (-pair[1], pair[0]))[:count])
+
+    def _cosines(self, keys: Iterable[str], query: Matrix) -> dict[str, float]:
+        """Return the best passage's cosine of each of these entries that has a vector."""
+        held, rows, starts = self.index.gather(keys)
+        if not held:
+            return {}
+        best = np.maximum.reduceat(cosines(rows, query), starts)
+        return dict(zip(held, best.tolist(), strict=True))
+
+    def _entry_vectors(self, key: str) -> Matrix:
+        """Return the vectors (p, d) of an entry, embedding it now if it has none."""
+        held = self._cache.get(key)
+        if held is None:
+            held = self.index.rows_of(key)
+            if not len(held):
+                entry = self._database.get(key)
+                held = self._run(lambda: self._encode(Pending(entry, partly=False)))
+            self._cache.put(key, held)
+        return held

@@ -1,0 +1,225 @@
+"""The engines that turn text into vectors: the embedded MiniLM, and sentence-transformers.
+
+Both cut long texts the same way, by tokens, so that no token of a long entry is lost to search, and
+both return float32 rows of unit length. An engine is a resource: about 100 MB while it lives. Nothing
+here is imported before a vector is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any  # Any: untyped libraries
+
+from rekall.config import DEFAULT_MODEL
+from rekall.errors import ModelUnavailable
+from rekall.language import _
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from rekall.vectors import Matrix
+
+SENTENCE_TRANSFORMERS = "sentence-transformers/"
+
+# How passages are cut and put together. Another recipe makes other vectors: raise it with any change.
+RECIPE = "1"
+
+# At most this many tokens of the title stand at the head of each passage, to say what it is about.
+TITLE_TOKENS = 48
+
+# Where a passage may end, best first: a blank line, a line end, a sentence, a blank.
+_BREAKS = tuple(re.compile(pattern) for pattern in (r"\n\s*\n", r"\n", r"[.!?;:]\s", r"\s"))
+
+
+class Engine(ABC):
+    """One loaded embedding model."""
+
+    name: str
+    dimensions: int
+    max_tokens: int
+
+    @abstractmethod
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        """Return the vectors (n, d) of `texts`, each cut at max_tokens. Cost: see ext/minilm/README.md."""
+
+    @abstractmethod
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Return (start, end) in characters of each token of `text`, special tokens left out."""
+
+    def encode_document(self, title: str, body: str) -> Matrix:
+        """Return the vectors (p, d) of a document's passages, in order; p ≥ 1."""
+        return self.encode(passages(self, title, body))
+
+
+def passages(engine: Engine, title: str, body: str) -> list[str]:
+    """Cut a document into texts that fit the model's window, each under the title.
+
+    The pieces of the body join to the whole body: every token stands in exactly one passage. A
+    piece ends at a blank line where there is one in its second half, else at the best break there.
+    """
+    heading = title[: _end_of(engine.offsets(title)[:TITLE_TOKENS])]
+    room = engine.max_tokens - 2 - len(engine.offsets(heading)) - 1  # two special tokens, one to spare
+    texts = [f"{heading}\n{piece}" for piece in _pieces(engine, body, room)] or [heading]
+    rest = title[len(heading) :].strip()
+    return texts + ([f"{heading}\n{piece}" for piece in _pieces(engine, rest, room)] if rest else [])
+
+
+def _pieces(engine: Engine, text: str, room: int) -> list[str]:
+    """Cut `text` into pieces of at most `room` tokens that join to the whole of it."""
+    spans = engine.offsets(text)
+    pieces: list[str] = []
+    start = first = 0
+    while first < len(spans):
+        after = first + room
+        if after >= len(spans):
+            pieces.append(text[start:])
+            break
+        end = _break_before(text, spans[first + room // 2][0], spans[after][0])
+        pieces.append(text[start:end])
+        start = end
+        first = next(i for i in range(first + 1, after + 1) if spans[i][0] >= end)
+    return [piece for piece in pieces if piece.strip()]
+
+
+def _break_before(text: str, lowest: int, highest: int) -> int:
+    """Return where to cut between the two places: behind the last of the best kind of break, else at `highest`."""
+    for pattern in _BREAKS:
+        ends = [match.end() for match in pattern.finditer(text, lowest, highest)]
+        if ends:
+            return ends[-1]
+    return highest
+
+
+def _end_of(spans: list[tuple[int, int]]) -> int:
+    return spans[-1][1] if spans else 0
+
+
+class MiniLM(Engine):
+    """all-MiniLM-L6-v2 as an int8 ONNX graph, run by onnxruntime on one thread.
+
+    The weights are memory-mapped; without the memory arena, and one text a run, the process stays
+    near 100 MB for the same speed. Settings and figures: ext/minilm/README.md.
+    """
+
+    def __init__(self, folder: Path, threads: int = 1) -> None:
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            self._tokenizer = _tokenizer(folder / "tokenizer.json")
+            self._session = _session(folder / "minilm.onnx", threads)
+        except Exception as error:  # each library raises kinds of its own
+            raise ModelUnavailable(
+                _("model {name} cannot be loaded ({error}); words still work: --words").format(
+                    name=DEFAULT_MODEL, error=error
+                )
+            ) from error
+        self.name = DEFAULT_MODEL
+        self.dimensions = int(manifest["dimensions"])
+        self.max_tokens = int(manifest["max_tokens"])
+
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        import numpy as np
+
+        rows = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        for row, text in enumerate(texts):
+            ids = np.array([_first(self._tokenizer.encode(text).ids, self.max_tokens)], dtype=np.int64)
+            rows[row] = self._session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0][0]
+        return rows
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).offsets)
+
+
+def _first(ids: list[int], count: int) -> list[int]:
+    """Cut a token list to `count`, its closing special token kept."""
+    return ids if len(ids) <= count else [*ids[: count - 1], ids[-1]]
+
+
+def _tokenizer(path: Path) -> Tokenizer:
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _session(path: Path, threads: int) -> Any:
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(3)  # errors only: stderr belongs to people
+    options = onnxruntime.SessionOptions()
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+class SentenceTransformer(Engine):
+    """Any model of the sentence-transformers library, by its name or the path of its folder."""
+
+    def __init__(self, name: str) -> None:
+        try:
+            from sentence_transformers import SentenceTransformer as Loaded
+        except ImportError as error:
+            raise ModelUnavailable(
+                _(
+                    "model {name} needs the extra sentence-transformers; "
+                    "install rekall-notes[sentence-transformers] or run: rekall config set embeddings.model {default}"
+                ).format(name=name, default=DEFAULT_MODEL)
+            ) from error
+        self._model: Any = _offline_first(Loaded, name.removeprefix(SENTENCE_TRANSFORMERS))
+        self.name = name
+        self.dimensions = int(self._model.get_sentence_embedding_dimension())
+        self.max_tokens = int(self._model.max_seq_length or 256)
+
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        from rekall.vectors import unit_rows
+
+        rows = self._model.encode(
+            list(texts), convert_to_numpy=True, normalize_embeddings=True, show_progress_bar=False
+        )
+        return unit_rows(rows)
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        encoded = self._model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        return [(int(start), int(end)) for start, end in encoded["offset_mapping"]]
+
+
+def _offline_first(load: Any, name: str) -> Any:
+    """Load the model from what is on the disk; ask the network only if it is not there."""
+    try:
+        try:
+            return load(name, device="cpu", local_files_only=True)
+        except OSError:
+            return load(name, device="cpu")
+    except Exception as error:  # the library raises kinds of its own, of the network too
+        raise ModelUnavailable(
+            _(
+                "model {name} cannot be loaded ({error}); fetch it once with a network, or run: "
+                "rekall config set embeddings.model {default}"
+            ).format(name=name, error=_one_line(error), default=DEFAULT_MODEL)
+        ) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def load_engine(name: str) -> Engine:
+    """Return the engine for a model's name. Raises ModelUnavailable with the next step."""
+    if name == DEFAULT_MODEL:
+        return MiniLM(Path(__file__).parent / "model")
+    if name.startswith(SENTENCE_TRANSFORMERS):
+        return SentenceTransformer(name)
+    raise ModelUnavailable(
+        _(
+            "model {name!r} is not known; the embedded one is {default}, others are written sentence-transformers/NAME"
+        ).format(name=name, default=DEFAULT_MODEL)
+    )

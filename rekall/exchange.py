@@ -1,0 +1,356 @@
+"""In and out: Markdown folders, JSONL, other bases; one record at a time, never the whole in memory.
+
+An import is idempotent: a record that is already there is left alone, one that changed since is
+updated, so an interrupted import is continued by running it again. A record that cannot be read is
+left out whole and named; the others go in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any  # JSON values
+
+from rekall.capture import read_markdown, to_markdown
+from rekall.db import Database, copy_base
+from rekall.entry import RELATIONS, STATUSES, TYPES, Entry, Link, from_record, is_id, now, one_line, to_record
+from rekall.errors import InvalidEntry, RekallError, UsageError
+from rekall.language import _
+
+# Entries stored in one transaction: a tenth of a second's work.
+BATCH = 100
+# A note or a JSONL line longer than this is no note.
+MAX_BYTES = 64 * 1024 * 1024
+
+_IMPORTED_FROM = "imported_from"
+
+
+@dataclass(frozen=True)
+class Found:
+    """One record of a source: an entry with the links it names, or the reason why it is none."""
+
+    place: str
+    entry: Entry | None = None
+    links: tuple[Link, ...] = ()
+    problem: str = ""
+    has_id: bool = False
+    has_time: bool = False
+
+
+@dataclass
+class Report:
+    """What an import did."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    kept: int = 0  # edited here after the record was written: ours stays
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """How many records were seen."""
+        return self.added + self.updated + self.unchanged + self.kept + len(self.problems)
+
+
+# --- reading ---
+
+
+def read_source(path: Path) -> Iterator[Found]:
+    """Yield the records of a Markdown file or folder, a JSONL file, or a base. Raises UsageError."""
+    if not path.exists():
+        raise UsageError(
+            _("{path} does not exist; name a folder of notes, a .jsonl file or a rekall base").format(path=path)
+        )
+    if path.is_dir():
+        return _read_folder(path)
+    if _is_sqlite(path):
+        return _read_base(path)
+    if path.suffix.lower() in (".md", ".markdown"):
+        return iter([_read_note(path, path.parent)])
+    return _read_jsonl(path)
+
+
+def count_source(path: Path) -> int | None:
+    """Return how many records a folder holds, or None where only reading would tell."""
+    return len(_notes_in(path)) if path.is_dir() else None
+
+
+def _is_sqlite(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(16) == b"SQLite format 3\x00"
+    except OSError as error:
+        raise UsageError(_("{path} cannot be read: {reason}").format(path=path, reason=error.strerror)) from None
+
+
+def _notes_in(folder: Path) -> list[Path]:
+    """Return the Markdown files below `folder` in a fixed order; hidden folders are passed over."""
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(parent, name) for name in sorted(names) if name.lower().endswith((".md", ".markdown"))]
+    return found
+
+
+def _read_folder(folder: Path) -> Iterator[Found]:
+    return (_read_note(path, folder) for path in _notes_in(folder))
+
+
+def _read_note(path: Path, top: Path) -> Found:
+    """Read one Markdown note. Its folders below `top` become tags."""
+    try:
+        status = path.stat()
+        if status.st_size > MAX_BYTES:
+            return Found(str(path), problem=_("larger than {count} MB").format(count=MAX_BYTES >> 20))
+        text = path.read_bytes().decode("utf-8", "replace")
+        if not text.strip():
+            return Found(str(path), problem=_("empty"))
+        record = read_markdown(text)
+        entry = _entry_of_note(record, path, path.relative_to(top).parent.parts, _utc(status.st_mtime))
+        return Found(str(path), entry, has_id="id" in record, has_time=True)
+    except OSError as error:
+        return Found(str(path), problem=error.strerror or str(error))
+    except InvalidEntry as error:
+        return Found(str(path), problem=str(error))
+
+
+def _entry_of_note(record: dict[str, Any], path: Path, folders: tuple[str, ...], modified: str) -> Entry:
+    """Return the Entry of a note; what its front matter does not say comes from where and when the file is.
+
+    Words of another tool that are no id, type or status of ours are kept in `extra`. Raises InvalidEntry.
+    """
+    for name, fits in (("id", is_id), ("type", TYPES.__contains__), ("status", STATUSES.__contains__)):
+        if name in record and not (isinstance(record[name], str) and fits(record[name])):
+            record[f"note_{name}"] = record.pop(name)
+    place = os.path.realpath(path).encode("utf-8", "replace").decode("utf-8")
+    tags = [*record.pop("tags", ()), *(one_line(part).replace(",", " ") for part in folders)]
+    title = record.pop("title", None) or one_line(path.stem.replace("-", " "))
+    defaults = {"created_at": modified, "updated_at": modified, "source": place}
+    entry = from_record({**defaults, **record, "title": title, "tags": list(dict.fromkeys(tags))})
+    return replace(entry, extra={**entry.extra, _IMPORTED_FROM: place})
+
+
+def _utc(timestamp: float) -> str:
+    moment = datetime.fromtimestamp(max(0.0, timestamp), UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _read_jsonl(path: Path) -> Iterator[Found]:
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(MAX_BYTES), b""), start=1):
+            if line.strip():
+                yield _read_line(f"{path}:{number}", line)
+
+
+def _read_line(place: str, line: bytes) -> Found:
+    try:
+        record = json.loads(line.decode("utf-8", "replace"))
+        if not isinstance(record, dict):
+            raise InvalidEntry(_("a JSON object is wanted, found {kind}").format(kind=type(record).__name__))
+        entry = from_record(record)
+        return Found(
+            place, entry, tuple(_links(entry.id, record.get("links"))), "", "id" in record, "updated_at" in record
+        )
+    except InvalidEntry as error:
+        return Found(place, problem=str(error))
+    except (ValueError, RecursionError) as error:
+        return Found(place, problem=_("not JSON: {error}").format(error=error))
+
+
+def _links(source: str, records: Any) -> Iterator[Link]:
+    """Yield the links a record names. Raises InvalidEntry for one that is none."""
+    for record in records if isinstance(records, list) else ():
+        if (
+            not isinstance(record, dict)
+            or not isinstance(record.get("target"), str)
+            or record.get("relation") not in RELATIONS
+        ):
+            raise InvalidEntry(
+                _("a link needs target and relation ({choices}), found {record!r}").format(
+                    choices=" ".join(RELATIONS), record=record
+                )
+            )
+        reason, made = record.get("reason"), record.get("created_at")
+        yield Link(source, record["target"], record["relation"], str(reason) if reason else None, str(made or now()))
+
+
+def _read_base(path: Path) -> Iterator[Found]:
+    """Yield the entries of another base. It is read from a copy, so that carrying it over changes nothing."""
+    with tempfile.TemporaryDirectory(prefix="rekall-") as folder:
+        copy = Path(folder) / "base.db"
+        copy_base(path, copy)
+        with Database(copy) as other:
+            for entry in other.each():
+                yield Found(f"{path}:{entry.id}", entry, tuple(other.links_from(entry.id)), "", True, True)
+
+
+# --- bringing in ---
+
+
+def bring_in(database: Database, records: Iterable[Found], on_progress: Callable[[int], None]) -> Report:
+    """Store `records`, a batch a transaction, and return what was done. Links come last.
+
+    `on_progress` is told how many records were dealt with. Whatever was committed before an
+    interruption stays.
+    """
+    known = _Known(database)
+    report = Report()
+    links: list[Link] = []
+    batch: list[Found] = []
+    for record in records:
+        batch.append(record)
+        if len(batch) == BATCH:
+            links += _store(database, known, batch, report)
+            on_progress(len(batch))
+            batch = []
+    links += _store(database, known, batch, report)
+    on_progress(len(batch))
+    _store_links(database, links, report)
+    return report
+
+
+class _Known:
+    """What the base holds already: ids, where entries came from, and what they say."""
+
+    def __init__(self, database: Database) -> None:
+        self.ids: set[str] = set()
+        self.by_place: dict[str, str] = {}
+        self.by_text: dict[bytes, str] = {}
+        for entry in database.each():
+            self.remember(entry)
+
+    def remember(self, entry: Entry) -> None:
+        self.ids.add(entry.id)
+        self.by_text[_digest(entry)] = entry.id
+        place = entry.extra.get(_IMPORTED_FROM)
+        if isinstance(place, str):
+            self.by_place[place] = entry.id
+
+    def same_as(self, record: Found) -> str | None:
+        """Return the id of the entry that `record` is about, if it is there."""
+        assert record.entry is not None
+        if record.has_id:
+            return record.entry.id if record.entry.id in self.ids else None
+        place = record.entry.extra.get(_IMPORTED_FROM)
+        return (self.by_place.get(place) if isinstance(place, str) else None) or self.by_text.get(_digest(record.entry))
+
+
+def _digest(entry: Entry) -> bytes:
+    """Return a fingerprint of what an entry says, whatever its id, times and tags."""
+    texts = (entry.type, entry.title, entry.content, entry.situation, entry.solution, entry.what_failed, *entry.errors)
+    return hashlib.blake2b("\0".join(texts).encode("utf-8"), digest_size=16).digest()
+
+
+def _store(database: Database, known: _Known, batch: list[Found], report: Report) -> list[Link]:
+    """Store one batch in one transaction; return the links its records name."""
+    links: list[Link] = []
+    new: list[Entry] = []
+    count = {"added": 0, "updated": 0, "unchanged": 0, "kept": 0}
+    problems: list[str] = []
+    with database.transaction():
+        for record in batch:
+            if record.entry is None:
+                problems.append(f"{record.place}: {record.problem}")
+                continue
+            there = known.same_as(record)
+            if there is None:
+                new.append(record.entry)
+                known.remember(record.entry)
+                count["added"] += 1
+            elif any(entry.id == there for entry in new):
+                count["unchanged"] += 1  # twice in one source
+            else:
+                count[_meet(database, known, there, record)] += 1
+            links += record.links
+        database.add_many(new)
+    for name, number in count.items():
+        setattr(report, name, getattr(report, name) + number)
+    report.problems += problems
+    return links
+
+
+def _meet(database: Database, known: _Known, there: str, record: Found) -> str:
+    """Decide between an entry and a record about it: the one written later stays. Say what was done."""
+    assert record.entry is not None
+    ours = database.get(there)
+    theirs = replace(record.entry, id=ours.id, revision=ours.revision, created_at=ours.created_at)
+    theirs = replace(theirs, updated_at=record.entry.updated_at if record.has_time else ours.updated_at)
+    if not record.has_id:  # the same words under another name or place are the same note
+        theirs = replace(theirs, extra={**ours.extra, **theirs.extra})
+    if replace(theirs, updated_at=ours.updated_at) == ours:
+        return "unchanged"
+    if (
+        not record.has_id
+        and _digest(theirs) == _digest(ours)
+        and known.by_place.get(str(theirs.extra.get(_IMPORTED_FROM))) != there
+    ):
+        return "unchanged"
+    if record.has_time and theirs.updated_at <= ours.updated_at:
+        return "kept"
+    theirs = theirs if record.has_time else replace(theirs, updated_at=now())
+    database.update(theirs)
+    known.remember(theirs)
+    return "updated"
+
+
+def _store_links(database: Database, links: list[Link], report: Report) -> None:
+    with database.transaction():
+        for link in links:
+            try:
+                database.link(link)
+            except RekallError:
+                report.problems.append(
+                    _("link {source} → {target}: there is no such entry").format(source=link.source, target=link.target)
+                )
+
+
+# --- taking out ---
+
+
+def export_jsonl(database: Database) -> Iterator[str]:
+    """Yield every entry as one line of JSON, in the order of ids; lossless."""
+    for entry in database.each():
+        record = to_record(entry)
+        record["links"] = [
+            {"target": link.target, "relation": link.relation, "reason": link.reason, "created_at": link.created_at}
+            for link in database.links_from(entry.id)
+        ]
+        yield json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def export_markdown(database: Database) -> Iterator[tuple[str, str]]:
+    """Yield (file name, Markdown with front matter) for every entry, in the order of ids."""
+    for entry in database.each():
+        yield f"{_slug(entry.title)}-{entry.id}.md", to_markdown(entry, whole=True)
+
+
+def _slug(title: str) -> str:
+    words = "".join(letter if letter.isalnum() and letter.isascii() else " " for letter in title.lower()).split()
+    return "-".join(words)[:60].strip("-") or "note"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[str]]:
+    """Write a private file that takes the place of `path` in one step, once all of it is on the disk."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}-")
+    except OSError as error:
+        raise UsageError(_("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)) from None
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

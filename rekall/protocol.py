@@ -1,0 +1,72 @@
+"""The two values every door speaks: a Request goes in, a Response comes out.
+
+A Request carries all that a command may know of its caller, so that the same command gives the
+same answer whether it runs in the caller's process or elsewhere. Nothing in a command reads
+os.environ, the working directory or sys.stdin.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol  # Any: values that become JSON
+
+from rekall.errors import FOUND
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """How the caller sees the answer. Width in columns; colour only where it is wanted."""
+
+    width: int = 80
+    output_is_tty: bool = False
+    errors_are_tty: bool = False
+    colour: bool = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """One command line with its surroundings. `options` has been checked by `usage.parse`."""
+
+    command: str
+    options: argparse.Namespace
+    cwd: Path
+    env: Mapping[str, str]
+    stdin: BinaryIO
+    stdin_is_tty: bool
+    terminal: Terminal
+
+
+class Sink(Protocol):
+    """Where an answer goes as it comes: standard output, or a socket."""
+
+    def data(self, text: str) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+@dataclass
+class Response:
+    """An answer under way: data for stdout, notes for people on stderr, and the exit status."""
+
+    sink: Sink
+    status: int = FOUND
+    after: list[Callable[[], None]] = field(default_factory=list)
+
+    def data(self, text: str) -> None:
+        """Add a line of data."""
+        self.sink.data(text + "\n")
+
+    def raw(self, text: str) -> None:
+        """Add data without a line end."""
+        self.sink.data(text)
+
+    def json(self, value: Any) -> None:
+        """Add one JSON value on one line."""
+        self.data(json.dumps(value, ensure_ascii=False))
+
+    def note(self, text: str) -> None:
+        """Tell the user something that is no data."""
+        self.sink.note(text + "\n")

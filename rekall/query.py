@@ -1,0 +1,73 @@
+"""What a user asks for, taken apart: the words, and the filters that narrow the search.
+
+Pure: text in, values out. Times are compared as text, so `parse_time` gives the same form that
+entries carry.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from rekall.entry import clean_text, identifier_parts
+from rekall.errors import UsageError
+from rekall.language import _
+
+# Beyond this many different words a query is a pasted document; its first words name it well enough.
+MAX_TERMS = 400
+
+_WORD = re.compile(r"[^\W_]+")
+_AGO = re.compile(r"(\d{1,6})\s*(min|h|d|w|m|y)")
+_HOURS = {"min": 1 / 60, "h": 1, "d": 24, "w": 24 * 7, "m": 24 * 30.44, "y": 24 * 365.25}
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which entries may answer. Within one field any value will do; all fields must agree."""
+
+    types: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
+    since: str | None = None
+    until: str | None = None
+    status: str | None = None
+
+    def __bool__(self) -> bool:
+        return self != Filters()
+
+
+def terms(text: str) -> list[str]:
+    """Return the different words of `text` as they may be looked up, in order, at most MAX_TERMS.
+
+    The text is composed (NFC) first, so that a letter and its accent are one. Words are runs of
+    letters and digits, as FTS5's unicode61 cuts them; the parts of camelCase names are added.
+    """
+    composed = unicodedata.normalize("NFC", clean_text(text))
+    words = [*_WORD.findall(composed), *identifier_parts(composed).split()]
+    distinct: dict[str, None] = {}
+    for word in words:
+        distinct.setdefault(word.casefold(), None)
+        if len(distinct) == MAX_TERMS:
+            break
+    return list(distinct)
+
+
+def parse_time(text: str, moment: datetime | None = None) -> str:
+    """Return the UTC second that `30d`, `2w`, `6h`, `2026-11-01` or an ISO 8601 time names.
+
+    Units: min h d w m(onths) y, counted back from `moment` (default: now). A date or time without
+    a zone is local. The answer has the form 2026-11-01T00:00:00. Raises UsageError.
+    """
+    ago = _AGO.fullmatch(text.strip())
+    try:
+        if ago:
+            when = (moment or datetime.now(UTC)) - timedelta(hours=int(ago[1]) * _HOURS[ago[2]])
+        else:
+            when = datetime.fromisoformat(text.strip()).astimezone(UTC)
+        return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    except (ValueError, OverflowError):
+        raise UsageError(
+            _("time {text!r} is not understood; write 30d, 2w, 6h or 2026-11-01").format(text=text)
+        ) from None

@@ -1,0 +1,175 @@
+"""How answers look: lines for a width and a taste for colour. Pure.
+
+No control sequence of an entry reaches a terminal: control characters are shown as their picture
+(␛ for escape), because a note may hold anything that a failing program ever printed.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any  # JSON values
+
+from rekall.entry import Entry, Link
+from rekall.language import _
+from rekall.protocol import Terminal
+from rekall.ranking import Hit
+
+_CONTROL = {code: 0x2400 + code for code in range(32) if code not in (9, 10)}
+_CONTROL |= {127: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+# Marks that turn the direction of a line could make a command read as another.
+_CONTROL |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
+_FENCE = re.compile(r"^(```+|~~~+)[^\n]*\n(.*?)^\1[ \t]*$", re.DOTALL | re.MULTILINE)
+_STYLES = {"id": "33", "type": "36", "title": "1", "dim": "2"}
+
+SNIPPET_CHARACTERS = 160
+
+
+def plain(text: str) -> str:
+    """Return `text` with control characters made visible; tabs and line ends stay."""
+    return text.translate(_CONTROL)
+
+
+def width_of(text: str) -> int:
+    """Return how many columns `text` takes: two for wide letters, none for combining marks."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(letter) or unicodedata.category(letter) in ("Mn", "Me", "Cf")
+        else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        for letter in text
+    )  # fmt: skip
+
+
+def fitted(text: str, width: int) -> str:
+    """Return `text` cut to `width` columns, the last an ellipsis if something was cut."""
+    if width_of(text) <= width:
+        return text
+    kept, used = "", 0
+    for letter in text:
+        used += width_of(letter)
+        if used > width - 1:
+            break
+        kept += letter
+    return kept + "…" if width > 0 else ""
+
+
+def code_block(content: str) -> str:
+    """Return the first fenced code block of a Markdown text, or nothing."""
+    found = _FENCE.search(content)
+    return found[2].strip("\n") if found else ""
+
+
+def answer_of(entry: Entry) -> str:
+    """Return what a searcher came for: the solution, else the first code block, else the content."""
+    return entry.solution or code_block(entry.content) or entry.content.strip("\n")
+
+
+def snippet(entry: Entry) -> str:
+    """Return one line of what the entry answers."""
+    text = " ".join(answer_of(entry).split())
+    return text if len(text) <= SNIPPET_CHARACTERS else text[: SNIPPET_CHARACTERS - 1] + "…"
+
+
+def _styled(text: str, style: str, terminal: Terminal) -> str:
+    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if terminal.colour else text
+
+
+def entry_line(entry: Entry, short: str, columns: tuple[int, int], terminal: Terminal) -> str:
+    """Return one entry as one line: short id, type, title. `columns`: widths of the first two."""
+    head = f"{short:<{columns[0]}}  {entry.type:<{columns[1]}}  "
+    title = plain(entry.title)
+    if terminal.output_is_tty:
+        title = fitted(title, terminal.width - len(head))
+    return (
+        _styled(f"{short:<{columns[0]}}", "id", terminal) + "  "
+        + _styled(f"{entry.type:<{columns[1]}}", "type", terminal) + "  "
+        + _styled(title, "title", terminal)
+    )  # fmt: skip
+
+
+def entry_lines(entries: Sequence[Entry], short: Mapping[str, str], terminal: Terminal) -> list[str]:
+    """Return entries as lines with their columns aligned."""
+    columns = (max((len(short[e.id]) for e in entries), default=0), max((len(e.type) for e in entries), default=0))
+    return [entry_line(entry, short[entry.id], columns, terminal) for entry in entries]
+
+
+def hit_lines(
+    hits: Sequence[Hit], entries: Mapping[str, Entry], short: Mapping[str, str], terminal: Terminal, explain: bool
+) -> list[str]:
+    """Return the answer to a search: a line a hit, and below the best one what it says."""
+    shown = [entries[hit.id] for hit in hits]
+    lines: list[str] = []
+    for place, (hit, line) in enumerate(zip(hits, entry_lines(shown, short, terminal), strict=True)):
+        lines.append(line)
+        if explain:
+            lines.append(_styled(f"    {explanation(hit)}", "dim", terminal))
+        if place == 0:
+            lines += [f"    {text}".rstrip() for text in plain(answer_of(shown[0])).split("\n")]
+    return lines
+
+
+def explanation(hit: Hit) -> str:
+    """Name each part of a hit's score."""
+    parts = [_("score {score:.4f}").format(score=hit.score)]
+    if hit.words is not None:
+        parts.append(_("words {words:.4f} (bm25 {bm25:.2f})").format(words=hit.words, bm25=hit.bm25))
+    if hit.cosine is not None:
+        meaning = hit.cosine if hit.meaning is None else hit.meaning
+        parts.append(_("meaning {meaning:.4f} (cosine {cosine:.4f})").format(meaning=meaning, cosine=hit.cosine))
+    if hit.words is None:
+        parts.append(_("no word matches"))
+    if hit.cosine is None:
+        parts.append(_("meaning not compared"))
+    return " · ".join(parts)
+
+
+def hit_object(hit: Hit, entry: Entry, explain: bool) -> dict[str, Any]:
+    """Return a hit as a JSON object."""
+    found: dict[str, Any] = {
+        "id": entry.id, "type": entry.type, "title": entry.title, "tags": list(entry.tags), "project": entry.project,
+        "score": hit.score, "snippet": snippet(entry), "status": entry.status, "created_at": entry.created_at,
+    }  # fmt: skip
+    if explain:
+        found["explain"] = {"words": hit.words, "bm25": hit.bm25, "meaning": hit.meaning, "cosine": hit.cosine}
+    return found
+
+
+def tsv_line(hit: Hit, entry: Entry) -> str:
+    """Return a hit as id, type, score and title between tabs."""
+    return "\t".join((entry.id, entry.type, f"{hit.score:.6f}", plain(entry.title).replace("\t", " ")))
+
+
+def entry_text(entry: Entry, links: Sequence[tuple[Link, Entry | None]], terminal: Terminal) -> list[str]:
+    """Return an entry whole, as lines for people."""
+    lines = [_styled(plain(entry.title), "title", terminal), ""]
+    facts = [
+        (_("id"), entry.id),
+        (_("type"), entry.type + (f" ({entry.status})" if entry.status != "active" else "")),
+        (_("tags"), ", ".join(entry.tags)),
+        (_("project"), entry.project or ""),
+        (_("replaced by"), entry.superseded_by or ""),
+        (_("files"), ", ".join(entry.files)),
+        (_("source"), entry.source or ""),
+        (_("created"), entry.created_at),
+        (_("updated"), entry.updated_at if entry.updated_at != entry.created_at else ""),
+    ]
+    lines += [_styled(f"{name}: ", "dim", terminal) + plain(value) for name, value in facts if value]
+    for name, text in (
+        (_("situation"), entry.situation),
+        (_("errors"), "\n".join(entry.errors)),
+        (_("what failed"), entry.what_failed),
+        (_("solution"), entry.solution),
+    ):
+        if text:
+            lines += ["", _styled(f"{name}:", "dim", terminal), *plain(text).strip("\n").split("\n")]
+    if entry.content:
+        lines += ["", *plain(entry.content).strip("\n").split("\n")]
+    for link, other in links:
+        arrow = "→" if link.source == entry.id else "←"
+        name = (
+            f"{link.relation} {arrow} {other.title if other else '?'} ({link.target if arrow == '→' else link.source})"
+        )
+        lines += [""] * (link is links[0][0]) + [plain(name + (f": {link.reason}" if link.reason else ""))]
+    return lines

@@ -1,0 +1,357 @@
+"""The command line: which commands there are, what they take, and how they are explained.
+
+`parse` turns words into checked options. The same table feeds the help, so that what is explained is
+what is accepted. The exact command line is promised in docs/commands.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from rekall.entry import RELATIONS, TYPES
+from rekall.errors import UsageError
+from rekall.language import _
+
+Adder = Callable[[argparse.ArgumentParser], None]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: where it stands in the help, what it does in a line, and what it takes."""
+
+    name: str
+    group: str
+    summary: str
+    takes: Adder
+    synopsis: str = ""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(
+            _("{message}; see: rekall help {command}").format(message=message, command=self.prog.split()[-1])
+        )
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Return the options of a command line, `command` among them. Raises UsageError.
+
+    Options may stand before or after the words; after `--` everything is text, `-` too. No command
+    at all is command ''.
+    """
+    before, text = _split_text(words)
+    general, rest = _general_options(before)
+    if general.version or (general.help and not rest):
+        general.command = "--version" if general.version else "help"
+        general.topic = None
+        return general
+    if not rest:
+        general.command = ""
+        if text:
+            raise UsageError(_("no command before --; see: rekall help"))
+        return general
+    name, rest = rest[0], rest[1:]
+    command = find_command(name)
+    if general.help:
+        return argparse.Namespace(**{**vars(general), "command": "help", "topic": name})
+    if name == "tag":  # its -TAG words look like options
+        options = argparse.Namespace(**vars(general), id=rest[0] if rest else "", changes=rest[1:], literal=False)
+    else:
+        options = _parser(command).parse_intermixed_args(rest, general)
+    _take_text(options, command, text)
+    options.command = name
+    return options
+
+
+def _split_text(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Cut at the first `--`."""
+    given = list(words)
+    if "--" not in given:
+        return given, []
+    place = given.index("--")
+    return given[:place], given[place + 1 :]
+
+
+def _general_options(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Take the options that every command has, wherever they stand."""
+    found = argparse.Namespace(db=None, skip_project=False, no_server=False, version=False, help=False)
+    flags = {
+        "--global": "skip_project",
+        "--no-server": "no_server",
+        "--version": "version",
+        "--help": "help",
+        "-h": "help",
+    }
+    rest: list[str] = []
+    waiting = iter(words)
+    for word in waiting:
+        if word in flags:
+            setattr(found, flags[word], True)
+        elif word == "--db" or word.startswith("--db="):
+            found.db = word[5:] if "=" in word else next(waiting, "")
+            if not found.db:
+                raise UsageError(_("--db needs the path of a base"))
+        else:
+            rest.append(word)
+    return found, rest
+
+
+def _take_text(options: argparse.Namespace, command: Command, text: list[str]) -> None:
+    """Add the words behind `--` to the command's text."""
+    if not text:
+        return
+    target = "query" if hasattr(options, "query") else "title" if hasattr(options, "title") else None
+    if target is None:
+        raise UsageError(_("{command} takes no text after --; see: rekall help {command}").format(command=command.name))
+    setattr(options, target, [*getattr(options, target), *text])
+    options.literal = True
+
+
+def find_command(name: str) -> Command:
+    """Return the command `name`. Raises UsageError with the nearest one."""
+    for command in COMMANDS:
+        if command.name == name:
+            return command
+    near = difflib.get_close_matches(name, [command.name for command in COMMANDS], n=1, cutoff=0.6)
+    hint = (
+        _("did you mean {name}?").format(name=near[0])
+        if near
+        else _("to search for it: rekall search {name}").format(name=name)
+    )
+    raise UsageError(_("command {name!r} is not known; {hint}").format(name=name, hint=hint))
+
+
+def _parser(command: Command) -> _Parser:
+    parser = _Parser(
+        prog=f"rekall {command.name}",
+        description=_(command.summary),
+        add_help=False,
+        allow_abbrev=False,
+        usage=f"rekall {command.name} {command.synopsis}".rstrip() if command.synopsis else None,
+    )
+    parser.set_defaults(literal=False)
+    command.takes(parser)
+    return parser
+
+
+def help_text(topic: str | None) -> str:
+    """Return the help of one command, or the page that lists them all. Raises UsageError."""
+    if topic:
+        return _parser(find_command(topic)).format_help().rstrip()
+    lines = [_("rekall – the fix you found three months ago, back at your prompt"), "", _("usage: rekall COMMAND …")]
+    for group in dict.fromkeys(command.group for command in COMMANDS):
+        lines += ["", f"{_(group)}:"]
+        lines += [f"  {c.name:<10} {_(c.summary)}" for c in COMMANDS if c.group == group]
+    lines += [
+        "",
+        _("every command takes: --db PATH   --global (no project base)   -h"),
+        _("more on one of them: rekall help COMMAND"),
+    ]
+    return "\n".join(lines)
+
+
+# --- what each command takes ---
+
+
+def _nothing(parser: argparse.ArgumentParser) -> None:
+    """Take no option of its own."""
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help=_("one JSON object instead of text"))
+
+
+def _filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-t", "--type", action="append", default=[], metavar="TYPE", help=_("only this type (repeatable)")
+    )
+    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help=_("only with this tag (repeatable)"))
+    parser.add_argument("-p", "--project", action="append", default=[], metavar="NAME", help=_("only of this project"))
+    parser.add_argument("--since", metavar="TIME", help=_("only made since: 30d, 2w, 2026-11-01"))
+    parser.add_argument("--until", metavar="TIME", help=_("only made before"))
+
+
+def _formats(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_mutually_exclusive_group()
+    for flag, meaning in (
+        ("--json", _("one JSON object")),
+        ("--jsonl", _("one JSON object a line")),
+        ("--tsv", _("id, type, score, title between tabs")),
+    ):
+        group.add_argument(flag, dest="format", action="store_const", const=flag[2:], help=meaning)
+    group.add_argument(
+        "-0", dest="format", action="store_const", const="nul", help=_("whole entries, a NUL after each")
+    )
+    parser.set_defaults(format="text")
+
+
+def _limit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-n", "--limit", type=_count, default=10, metavar="N", help=_("at most N (10)"))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(_("a number from 1 is wanted, found {text!r}").format(text=text))
+    return int(text)
+
+
+def _search(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("query", nargs="*", metavar="QUERY", help=_("what to look for; - reads it from stdin"))
+    _filters(parser)
+    _limit(parser)
+    arms = parser.add_mutually_exclusive_group()
+    arms.add_argument(
+        "--words", dest="arm", action="store_const", const="words", help=_("by words alone, without the model")
+    )
+    arms.add_argument("--semantic", dest="arm", action="store_const", const="meaning", help=_("by meaning alone"))
+    parser.set_defaults(arm="both")
+    parser.add_argument("--explain", action="store_true", help=_("name each part of the score"))
+    parser.add_argument("--no-context", action="store_true", help=_("leave out where and when you ask"))
+    parser.add_argument("--each-line", action="store_true", help=_("with -: one query a line, one JSON object a line"))
+    _formats(parser)
+
+
+def _fields(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-t", "--tags", metavar="A,B", help=_("tags, between commas"))
+    parser.add_argument("-p", "--project", metavar="NAME", help=_("the project it belongs to"))
+    parser.add_argument("-c", "--content", metavar="TEXT", help=_("the text, Markdown; - reads it from stdin"))
+    parser.add_argument("--situation", metavar="TEXT", help=_("what was going on"))
+    parser.add_argument("--solution", metavar="TEXT", help=_("what helped"))
+    parser.add_argument("--what-failed", metavar="TEXT", help=_("what did not help"))
+    parser.add_argument("--error", action="append", metavar="TEXT", help=_("the error as it was printed (repeatable)"))
+    parser.add_argument("--file", action="append", metavar="PATH", help=_("a file it is about (repeatable)"))
+    parser.add_argument("--source", metavar="TEXT", help=_("where it comes from: a URL, a book, a person"))
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("type", choices=TYPES, metavar="TYPE", help=" ".join(TYPES))
+    parser.add_argument("title", nargs="*", metavar="TITLE", help=_("what it is about, in a few words"))
+    _fields(parser)
+    parser.add_argument("--edit", action="store_true", help=_("write the rest in $EDITOR"))
+
+
+def _edit(parser: argparse.ArgumentParser) -> None:
+    _id(parser)
+    _fields(parser)
+    parser.add_argument("--type", choices=TYPES, metavar="TYPE", help=" ".join(TYPES))
+    parser.add_argument("--title", dest="new_title", metavar="TEXT", help=_("the new title"))
+    parser.add_argument("--status", choices=("active", "obsolete"), help=_("obsolete entries sink"))
+
+
+def _id(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help=_("an id, or as much of its beginning as no other shares"))
+
+
+def _show(parser: argparse.ArgumentParser) -> None:
+    _id(parser)
+    _json(parser)
+
+
+def _similar(parser: argparse.ArgumentParser) -> None:
+    _id(parser)
+    _filters(parser)
+    _limit(parser)
+    parser.add_argument("--explain", action="store_true", help=_("name each part of the score"))
+    _formats(parser)
+
+
+def _list(parser: argparse.ArgumentParser) -> None:
+    _filters(parser)
+    parser.add_argument("--status", choices=("active", "obsolete"), help=_("only with this status"))
+    parser.add_argument("-n", "--limit", type=_count, default=None, metavar="N", help=_("at most N (all)"))
+    _formats(parser)
+
+
+def _delete(parser: argparse.ArgumentParser) -> None:
+    _id(parser)
+
+
+def _tag(parser: argparse.ArgumentParser) -> None:
+    _id(parser)
+    parser.add_argument("changes", nargs="*", metavar="+TAG -TAG", help=_("tags to add and to take away"))
+
+
+def _link(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="A")
+    parser.add_argument("target", metavar="B")
+    parser.add_argument("-r", "--relation", choices=RELATIONS, default="related", help=" ".join(RELATIONS))
+    parser.add_argument("--reason", metavar="TEXT", help=_("why they belong together"))
+
+
+def _unlink(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="A")
+    parser.add_argument("target", metavar="B")
+    parser.add_argument("-r", "--relation", choices=RELATIONS, default=None, help=_("only this relation (all)"))
+
+
+def _import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help=_("a folder of Markdown, a .md or .jsonl file, a rekall base"))
+    parser.add_argument("--no-wait", action="store_true", help=_("return when all is stored; meaning follows later"))
+
+
+def _export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", metavar="FILE", help=_("a file instead of stdout; a folder for Markdown"))
+    parser.add_argument(
+        "--format", choices=("jsonl", "markdown"), default="jsonl", help=_("jsonl (lossless) or markdown")
+    )
+
+
+def _index(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("rebuild", "status", "verify"), help=_("rebuild, status or verify"))
+    parser.add_argument("--embed", action="store_true", help=_("with rebuild: compute every vector anew"))
+    _json(parser)
+
+
+def _stats(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--memory", action="store_true", help=_("what is held in memory"))
+    _json(parser)
+
+
+def _config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action", choices=("get", "set", "list", "path"), help=_("get KEY, set KEY VALUE, list or path")
+    )
+    parser.add_argument("key", nargs="?", metavar="KEY")
+    parser.add_argument("value", nargs="?", metavar="VALUE")
+
+
+def _backup(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help=_("where to (beside the base, with the time in its name)")
+    )
+
+
+def _help(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("topic", nargs="?", metavar="COMMAND")
+
+
+def _n(message: str) -> str:
+    """Mark a message for the catalogues; it is translated when it is shown."""
+    return message
+
+
+_FIND, _KEEP, _MOVE, _TEND = _n("find"), _n("keep"), _n("bring in, take out"), _n("look after")
+
+COMMANDS = (
+    Command("search", _FIND, _n("find entries by meaning and by words"), _search),
+    Command("similar", _FIND, _n("find entries like this one"), _similar),
+    Command("show", _FIND, _n("show an entry whole"), _show),
+    Command("list", _FIND, _n("list entries, newest first"), _list),
+    Command("add", _KEEP, _n("keep something new; prints its id"), _add),
+    Command("edit", _KEEP, _n("change an entry, in $EDITOR or by options"), _edit),
+    Command("tag", _KEEP, _n("add and take away tags"), _tag, "ID +TAG -TAG …"),
+    Command("link", _KEEP, _n("say that two entries belong together"), _link),
+    Command("unlink", _KEEP, _n("take a link away"), _unlink),
+    Command("delete", _KEEP, _n("delete an entry"), _delete),
+    Command("import", _MOVE, _n("bring in Markdown notes, JSONL or another base"), _import),
+    Command("export", _MOVE, _n("write all entries out"), _export),
+    Command("backup", _MOVE, _n("copy the base to a file"), _backup),
+    Command("index", _TEND, _n("look after words and vectors"), _index, "rebuild|status|verify [--embed] [--json]"),
+    Command("stats", _TEND, _n("say what is in the base"), _stats),
+    Command("config", _TEND, _n("read and change settings"), _config, "get KEY | set KEY VALUE | list | path"),
+    Command("help", _TEND, _n("explain a command"), _help),
+)

@@ -1,0 +1,64 @@
+"""What a vector is here: float32, finite, unit length, rows in C order. Checked once, on entry.
+
+Pure NumPy helpers with no state; numpy is imported by those that need vectors, and only then,
+because its import costs more than a whole answer by words.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rekall.errors import InvalidVector
+from rekall.language import _
+
+Matrix: TypeAlias = NDArray[np.float32]
+
+
+def unit_rows(rows: ArrayLike, dimensions: int | None = None) -> Matrix:
+    """Return `rows` as a float32 matrix (n, d) in C order whose rows have unit length.
+
+    Accepts (d,) or (n, d). Raises InvalidVector for another shape or d, a value that is not
+    finite, or a row of zeros.
+    """
+    matrix = np.atleast_2d(np.ascontiguousarray(rows, dtype=np.float32))
+    if matrix.ndim != 2:
+        raise InvalidVector(_("vectors must form a matrix (n, d), found {shape}").format(shape=matrix.shape))
+    if dimensions is not None and len(matrix) and matrix.shape[1] != dimensions:
+        raise InvalidVector(
+            _(
+                "vector has {found} dimensions, the index holds {wanted}; "
+                "the model changed: run rekall index rebuild --embed"
+            ).format(found=matrix.shape[1], wanted=dimensions)
+        )
+    lengths = np.linalg.norm(matrix.astype(np.float64), axis=1)
+    if not np.isfinite(lengths).all():
+        raise InvalidVector(_("vector holds a value that is not finite"))
+    if not lengths.all():
+        raise InvalidVector(_("vector is zero, it has no direction"))
+    if len(matrix) and np.abs(lengths - 1).max() > 1e-6:
+        matrix = (matrix / lengths[:, None]).astype(np.float32)
+    return matrix
+
+
+def cosines(rows: Matrix, query: Matrix) -> NDArray[np.float64]:
+    """Return the cosine of each row (n, d) with `query` (d,), rounded to 6 places.
+
+    The one function that scores what is shown: summed in float64 and rounded, so that the same
+    stored rows give the same bytes whichever index proposed them.
+    """
+    return np.round(rows.astype(np.float64) @ query.astype(np.float64), 6)
+
+
+def from_blob(blob: bytes) -> Matrix:
+    """Return the vector a base stores as little-endian float32. Raises InvalidVector if it is cut."""
+    if not blob or len(blob) % 4:
+        raise InvalidVector(_("a stored vector has {count} bytes, not a multiple of 4").format(count=len(blob)))
+    return np.frombuffer(blob, dtype="<f4").astype(np.float32, copy=False)
+
+
+def to_blob(vector: Matrix) -> bytes:
+    """Return the bytes a base stores for `vector`."""
+    return vector.astype("<f4", copy=False).tobytes()
