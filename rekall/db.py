@@ -7,11 +7,12 @@ library, because two of them in one process drop each other's file locks.
 
 from __future__ import annotations
 
-import sqlite3
+import sqlite3 as stdlib_sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -21,10 +22,22 @@ from rekall.errors import BaseUnusable, EntryNotFound
 from rekall.language import _
 from rekall.old_rekall import KEPT_RECIPE
 from rekall.query import Filters
+from rekall.vec_table import VecTable
 from rekall.words import Matches, Words
 
 if TYPE_CHECKING:
     from rekall.vectors import Matrix
+
+# Python's own SQLite may be built without extensions (pyenv's is). Where sqlite-vec is installed, the
+# SQLite that its extra brings is used then, for everything: one library a process.
+if (
+    find_spec("sqlite_vec")
+    and find_spec("pysqlite3")
+    and not hasattr(stdlib_sqlite3.Connection, "enable_load_extension")
+):
+    import pysqlite3.dbapi2 as sqlite3
+else:
+    sqlite3 = stdlib_sqlite3
 
 # A writer waits this long for its turn. A bulk import commits many times a second, so only a process
 # that is stuck holds the lock for longer.
@@ -94,6 +107,11 @@ class Database:
     def words(self) -> Words:
         """The words arm over this base."""
         return Words(self.connection, lambda: cast(schema.Connection, _connect(":memory:")))
+
+    @cached_property
+    def vec(self) -> VecTable:
+        """The copy of the vectors that sqlite-vec searches, where it loads."""
+        return VecTable(self.connection, self.transaction, lambda: _load_sqlite_vec(self._connection))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -478,8 +496,27 @@ def _common_letters(one: str, other: str) -> int:
     return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+def _load_sqlite_vec(connection: stdlib_sqlite3.Connection) -> bool:
+    """Load the extension into `connection`; tell whether that worked."""
+    if not find_spec("sqlite_vec") or not hasattr(connection, "enable_load_extension"):
+        return False
+    import sqlite_vec
+
+    try:
+        connection.enable_load_extension(True)
+        try:
+            sqlite_vec.load(connection)
+        finally:
+            connection.enable_load_extension(False)
+    except sqlite3.Error:
+        return False
+    return True
+
+
+def _connect(path: str) -> stdlib_sqlite3.Connection:
+    connection: stdlib_sqlite3.Connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")

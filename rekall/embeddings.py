@@ -37,7 +37,8 @@ class EmbeddingService:
         self._models = models
         self._cache = cache
         self._index = VectorIndex()
-        self._revision: int | None = None
+        self._revision: int | None = None  # of the base, that the index reflects
+        self._settled: int | None = None  # the revision at which nothing waited to be embedded
 
     # --- finding ---
 
@@ -102,9 +103,13 @@ class EmbeddingService:
         """
         done = 0
         while limit is None or done < limit:
+            revision = self._database.revision()
+            if revision == self._settled:
+                break
             room = BATCH if limit is None else min(BATCH, limit - done)
             waiting = self._database.pending(self._models.name, RECIPE, room)
             if not waiting:
+                self._settled = revision
                 break
             batch = [(pending, self._run(partial(self._encode, pending))) for pending in waiting]
             stored = self._database.store_vectors(batch, self._models.name, RECIPE)
@@ -113,6 +118,8 @@ class EmbeddingService:
                 on_progress(len(stored))
             if not stored:
                 break  # others are editing these very entries; they are in the queue again
+        if done:
+            self._database.vec.ensure_vec(self._models.name)
         self._models.check_idle()
         return done
 

@@ -88,6 +88,14 @@ def new_id(milliseconds: int | None = None) -> str:
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
+def _milliseconds(stamp: str) -> int | None:
+    """Return the Unix time of an ISO 8601 stamp, so that ids sort as entries were made; None if it is none."""
+    try:
+        return max(0, int(datetime.fromisoformat(stamp).timestamp() * 1000))
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def now() -> str:
     """Return this moment as rekall writes it: 2026-11-23T08:48:00.123Z."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -197,7 +205,7 @@ def from_record(record: dict[str, Any]) -> Entry:
     stamp = now()
     values.setdefault("created_at", stamp)
     values.setdefault("updated_at", values["created_at"])
-    values.setdefault("id", new_id())
+    values.setdefault("id", new_id(_milliseconds(values["created_at"])))
     values.setdefault("type", "til")
     if not values.get("title", "").strip():
         texts = [values.get(name, "") for name in LONG_TEXT_FIELDS] + list(values.get("errors", ()))

@@ -123,6 +123,7 @@ CREATE TABLE embeddings (       -- the vectors: one row a passage of an entry
     UNIQUE (entry_rowid, model, part)
 );
 CREATE INDEX embeddings_changed ON embeddings(changed);
+CREATE INDEX embeddings_done ON embeddings(entry_rowid, model, recipe);  -- finds what waits without reading vectors
 
 CREATE TABLE tombstones (       -- entries that are gone, for readers that still hold them
     id TEXT PRIMARY KEY,

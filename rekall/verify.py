@@ -33,7 +33,19 @@ def verify(database: Database) -> list[Finding]:
             found += check(database.connection)
         except Exception as error:  # a damaged file may fail anywhere; that is a finding
             found.append(Finding(check.__name__.strip("_"), str(error)))
+    if database.vec.is_available and (drift := database.vec.drift()):
+        found.append(Finding("embeddings_vec", _("{count} rows differ; run rekall index rebuild").format(count=drift)))
     return found
+
+
+def vec_state(database: Database) -> str:
+    """Say how the copy for sqlite-vec stands: absent, not checked, behind, or in step."""
+    reflected = database.vec.reflects()
+    if reflected is None:
+        return "absent"
+    if not database.vec.is_available:
+        return "not checked"
+    return "in step" if reflected[1] == database.revision() else "behind"
 
 
 def _file(connection: schema.Connection) -> Iterator[Finding]:
@@ -98,10 +110,14 @@ def _vectors(connection: schema.Connection) -> Iterator[Finding]:
             )
 
 
-def rebuild(database: Database) -> None:
-    """Make words and tags anew from the entries, in one transaction. Raises BaseUnusable."""
+def rebuild(database: Database, model: str) -> None:
+    """Make words, tags and the copy for sqlite-vec anew from what is stored, in one transaction each.
+
+    Raises BaseUnusable.
+    """
     with database.transaction():
         schema.rebuild_words(database.connection)
+    database.vec.rebuild(model)
     left = verify_words(database)
     if left:
         raise BaseUnusable(_("the full-text index is still not in step: {detail}").format(detail=left[0].detail))

@@ -24,7 +24,7 @@ def _rebuild(room: Room, request: Request, response: Response) -> None:
     from rekall.verify import rebuild
 
     if room.exists:
-        rebuild(room.writing())
+        rebuild(room.writing(), room.config.text("embeddings.model"))
         if request.options.embed:
             room.service.embed_anew()
             embed_all(room, request, response)
@@ -32,12 +32,15 @@ def _rebuild(room: Room, request: Request, response: Response) -> None:
 
 
 def _index_facts(room: Room) -> dict[str, Any]:
+    from rekall.verify import vec_state
+
     database, model = room.reading(), room.config.text("embeddings.model")
     return {
         "entries": database.count(),
         "vectors": database.count_vectors(model),
         "pending": database.count_pending(model),
         "model": model,
+        "embeddings_vec": vec_state(database),
         "backend": room.config.text("performance.vector_backend"),
         "revision": database.revision(),
         "base": str(room.base.path),
@@ -52,9 +55,10 @@ def _write_facts(response: Response, facts: dict[str, Any], as_json: bool) -> No
     if as_json:
         response.json(facts)
         return
+    width = max(map(len, facts)) + 1
     for name, value in facts.items():
         text = ", ".join(f"{key} {count}" for key, count in value.items()) if isinstance(value, dict) else value
-        response.data(f"{name + ':':<12} {text}".rstrip())
+        response.data(f"{name + ':':<{width}} {text}".rstrip())
 
 
 def _verify(room: Room, request: Request, response: Response) -> None:
@@ -65,11 +69,9 @@ def _verify(room: Room, request: Request, response: Response) -> None:
     if findings:
         response.status = ERROR
     if request.options.json:
-        response.json({
-            "in_step": not findings,
-            "findings": [{"check": finding.check, "detail": finding.detail} for finding in findings],
-            "entries": facts["entries"], "vectors": facts["vectors"], "pending": facts["pending"],
-        })  # fmt: skip
+        named = [{"check": finding.check, "detail": finding.detail} for finding in findings]
+        counts = {name: facts[name] for name in ("entries", "vectors", "pending", "embeddings_vec")}
+        response.json({"in_step": not findings, "findings": named, **counts})
         return
     for finding in findings:
         response.data(f"{finding.check}: {finding.detail}")

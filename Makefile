@@ -1,0 +1,50 @@
+# make demo    try rekall on sample notes, inside this folder
+# make test    everything a change must pass, in under ten minutes
+# make eval    score search on judged sets: make eval DATA=folder
+# make model   build the embedded model again and compare it with the committed one
+# make clean   remove what these targets made
+
+PYTHON ?= python3
+VENV := .venv
+DEMO := .demo
+BIN := $(VENV)/bin
+
+.PHONY: demo test eval model messages clean
+
+demo: $(DEMO)/venv/installed
+	@sh demo/run.sh $(DEMO)
+
+$(DEMO)/venv/installed: pyproject.toml setup.py $(wildcard rekall/*.py rekall/commands/*.py)
+	$(PYTHON) -m venv $(DEMO)/venv
+	$(DEMO)/venv/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
+	$(DEMO)/venv/bin/python -m pip install --quiet --disable-pip-version-check .
+	@touch $@
+
+test: $(VENV)/installed
+	$(BIN)/ruff check rekall/ tests ext setup.py
+	$(BIN)/ruff format --check rekall/ tests ext setup.py
+	$(BIN)/mypy --strict
+	$(BIN)/python -m pytest tests/ -v
+
+$(VENV)/installed: pyproject.toml setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,sqlite-vec]'
+	@touch $@
+
+eval: $(VENV)/installed
+	@test -n "$(DATA)" || { echo "make eval needs DATA=folder: a folder of judged sets, see tests/eval/run.py"; exit 2; }
+	$(BIN)/python tests/eval/run.py $(DATA) --command $(BIN)/rekall-py $(EVAL)
+
+model:
+	$(PYTHON) -m venv .venv-minilm
+	.venv-minilm/bin/python -m pip install --quiet --disable-pip-version-check -r ext/minilm/requirements.txt
+	.venv-minilm/bin/python ext/minilm/make.py --check
+
+# The catalogues: English is in the code, French in rekall/locale/fr.
+messages: $(VENV)/installed
+	$(BIN)/pybabel -q extract -k _n -k plural:1,2 --no-wrap --no-location --sort-output -o rekall/locale/rekall.pot rekall
+	$(BIN)/pybabel -q update --no-wrap --no-fuzzy-matching --omit-header -D rekall -i rekall/locale/rekall.pot -d rekall/locale
+	$(BIN)/pybabel -q compile -D rekall -d rekall/locale
+
+clean:
+	rm -rf $(VENV) .venv-minilm $(DEMO) build dist *.egg-info

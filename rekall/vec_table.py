@@ -1,0 +1,123 @@
+"""`embeddings_vec`: a copy of the vectors that the sqlite-vec extension can search, inside the base.
+
+It is no part of the schema: it is made where the extension loads, and a process that cannot load the
+extension leaves it alone. No trigger keeps it, for a trigger would fail in those very processes; it
+carries the revision it reflects instead. Behind that, readers pass it over, and the next writer that
+can brings it up to date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from rekall.schema import Connection
+
+_STATE = """CREATE TABLE IF NOT EXISTS vec_state (   -- what embeddings_vec holds; one row
+    model TEXT NOT NULL, dimensions INTEGER NOT NULL, revision INTEGER NOT NULL)"""
+
+
+class VecTable:
+    """The copy for one base. Rows bear the rowid of their embedding."""
+
+    def __init__(
+        self, connection: Connection, transaction: Callable[[], AbstractContextManager[None]], load: Callable[[], bool]
+    ) -> None:
+        self._connection = connection
+        self._transaction = transaction
+        self._load = load
+        self._loaded: bool | None = None
+
+    @property
+    def is_available(self) -> bool:
+        """Whether the extension loads into this connection."""
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
+
+    def reflects(self) -> tuple[str, int] | None:
+        """Return (model, revision) of what the copy holds, or None if there is none."""
+        there = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'vec_state'").fetchone()
+        row = self._connection.execute("SELECT model, revision FROM vec_state").fetchone() if there else None
+        return (row[0], row[1]) if row else None
+
+    def ensure_vec(self, model: str) -> bool:
+        """Bring the copy up to the base as it is, making it if need be; tell whether it is there now.
+
+        Cost: the rows that changed; all of them for another model or a copy of another shape.
+        """
+        if not self.is_available:
+            return False
+        with self._transaction():
+            sizes = self._connection.execute(
+                "SELECT length(vector) / 4 FROM embeddings WHERE model = ? GROUP BY 1 ORDER BY count(*) DESC LIMIT 1",
+                (model,),
+            ).fetchone()
+            if not sizes:
+                self._drop()
+                return False
+            if not self._fits(model, sizes[0]):
+                self._create(model, sizes[0])
+            self._catch_up(model, sizes[0])
+        return True
+
+    def rebuild(self, model: str) -> bool:
+        """Make the copy anew; tell whether it is there now."""
+        if not self.is_available:
+            return False
+        with self._transaction():
+            self._drop()
+            return self.ensure_vec(model)
+
+    def drift(self) -> int:
+        """Return how many rows the copy has too many, too few or other than the base, at the revision it reflects."""
+        reflected = self.reflects()
+        if reflected is None:
+            return 0
+        model, revision = reflected
+        wanted = "SELECT rowid, vector FROM embeddings WHERE model = :model AND changed <= :revision"
+        held = "SELECT rowid, vector FROM embeddings_vec"
+        late = "SELECT 1 FROM embeddings WHERE changed > :revision LIMIT 1"
+        values = {"model": model, "revision": revision}
+        missing = self._connection.execute(f"SELECT count(*) FROM ({wanted} EXCEPT {held})", values).fetchone()[0]
+        if self._connection.execute(late, values).fetchone() or self._revision() > revision:
+            return int(missing)  # behind: rows that are gone from the base may still be in the copy
+        surplus = self._connection.execute(f"SELECT count(*) FROM ({held} EXCEPT {wanted})", values).fetchone()[0]
+        return int(missing + surplus)
+
+    def _revision(self) -> int:
+        return int(self._connection.execute("SELECT value FROM state WHERE key = 'revision'").fetchone()[0])
+
+    def _fits(self, model: str, dimensions: int) -> bool:
+        """Tell whether the copy is ours, and of this model and size. An older rekall made one of another shape."""
+        if self.reflects() is None:
+            return False
+        row = self._connection.execute("SELECT model, dimensions FROM vec_state").fetchone()
+        return (row[0], row[1]) == (model, dimensions)
+
+    def _drop(self) -> None:
+        self._connection.execute("DROP TABLE IF EXISTS embeddings_vec")
+        self._connection.execute("DROP TABLE IF EXISTS vec_state")
+
+    def _create(self, model: str, dimensions: int) -> None:
+        self._drop()
+        self._connection.execute(
+            f"CREATE VIRTUAL TABLE embeddings_vec USING vec0(vector float[{int(dimensions)}] distance_metric=cosine)"
+        )
+        self._connection.execute(_STATE)
+        self._connection.execute("INSERT INTO vec_state VALUES (?, ?, -1)", (model, dimensions))
+
+    def _catch_up(self, model: str, dimensions: int) -> None:
+        since = self._connection.execute("SELECT revision FROM vec_state").fetchone()[0]
+        changed = self._connection.execute(
+            "SELECT rowid, vector FROM embeddings WHERE model = ? AND changed > ? AND length(vector) = ?",
+            (model, since, dimensions * 4),
+        ).fetchall()
+        # vec0 knows no INSERT OR REPLACE; a rowid may have been used before.
+        self._connection.executemany("DELETE FROM embeddings_vec WHERE rowid = ?", [(row[0],) for row in changed])
+        self._connection.executemany("INSERT INTO embeddings_vec(rowid, vector) VALUES (?, ?)", changed)
+        gone = self._connection.execute(
+            "SELECT rowid FROM embeddings_vec EXCEPT SELECT rowid FROM embeddings WHERE model = ?", (model,)
+        ).fetchall()
+        self._connection.executemany("DELETE FROM embeddings_vec WHERE rowid = ?", gone)
+        self._connection.execute("UPDATE vec_state SET revision = ?", (self._revision(),))
