@@ -24,6 +24,8 @@ _FENCE = re.compile(r"^(```+|~~~+)[^\n]*\n(.*?)^\1[ \t]*$", re.DOTALL | re.MULTI
 _STYLES = {"id": "33", "type": "36", "title": "1", "dim": "2"}
 
 SNIPPET_CHARACTERS = 160
+# Lines of the best hit that a terminal shows.
+ANSWER_LINES = 12
 
 
 def plain(text: str) -> str:
@@ -106,8 +108,20 @@ def hit_lines(
         if explain:
             lines.append(_styled(f"    {explanation(hit)}", "dim", terminal))
         if place == 0:
-            lines += [f"    {text}".rstrip() for text in plain(answer_of(shown[0])).split("\n")]
+            lines += _answer_lines(shown[0], short[hit.id], terminal)
     return lines
+
+
+def _answer_lines(entry: Entry, short: str, terminal: Terminal) -> list[str]:
+    """Return what the best hit says, indented. A terminal gets its beginning, so that the list stays in sight."""
+    answer = plain(answer_of(entry))
+    lines = answer.split("\n") if answer else []
+    shown = lines[:ANSWER_LINES] if terminal.output_is_tty and len(lines) > ANSWER_LINES + 1 else lines
+    text = [f"    {line}".rstrip() for line in shown]
+    if len(shown) < len(lines):
+        more = _("… {count} more lines: rekall show {id}").format(count=len(lines) - len(shown), id=short)
+        text.append(_styled(f"    {more}", "dim", terminal))
+    return text
 
 
 def explanation(hit: Hit) -> str:
