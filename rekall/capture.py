@@ -18,7 +18,7 @@ from rekall.errors import InvalidEntry
 from rekall.language import _
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
-_HEADING = re.compile(r"\A\s*#[ \t]+(.+?)[ \t]*#*[ \t]*(?:\n|\Z)")
+_HEADING = re.compile(r"\A\s*#[ \t]+(.+?)(?:[ \t]+#+)?[ \t]*(?:\n|\Z)")
 # Names that other note tools give to our fields.
 _OTHER_NAMES = {"date": "created_at", "created": "created_at", "updated": "updated_at", "modified": "updated_at",
                 "category": "project", "tag": "tags", "keywords": "tags", "url": "source"}  # fmt: skip

@@ -346,6 +346,12 @@ class Database:
                 found[key] = matrix[sound]
         return found
 
+    def nearest_passages(self, query: bytes, k: int, filters: Filters | None = None) -> list[str]:
+        """Return the entry ids of up to k passages nearest to a vector, by sqlite-vec. See VecTable."""
+        where, values = rows.condition(filters)
+        with readable_errors(self.path):
+            return self.vec.nearest(query, k, where, values)
+
     def pending(self, model: str, recipe: str, limit: int) -> list[Pending]:
         """Return up to `limit` entries that `embed_pending` has to see, those without a vector first, newest first.
 
@@ -511,6 +517,12 @@ def _load_sqlite_vec(connection: stdlib_sqlite3.Connection) -> bool:
     except sqlite3.Error:
         return False
     return True
+
+
+def open_memory_with_vec() -> schema.Connection | None:
+    """Return a connection to nothing but memory that has the extension, or None where it does not load."""
+    connection = _connect(":memory:")
+    return cast(schema.Connection, connection) if _load_sqlite_vec(connection) else None
 
 
 def _connect(path: str) -> stdlib_sqlite3.Connection:

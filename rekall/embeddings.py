@@ -1,8 +1,7 @@
 """Meaning: where the base, the vectors, the model and the words come together.
 
-EmbeddingService is the one place that knows all four. It keeps the VectorIndex in step with the base
-(whatever process wrote to it), embeds what waits to be embedded, and answers a query by meaning, by
-words, or by both.
+EmbeddingService is the one place that knows all four. It embeds what waits to be embedded, and answers
+a query by meaning, by words, or by both.
 """
 
 from __future__ import annotations
@@ -18,26 +17,30 @@ from rekall.engine import RECIPE
 from rekall.errors import ModelUnavailable, RekallError
 from rekall.language import _
 from rekall.model_manager import ModelManager
+from rekall.nearness import Nearness, Resident, Stored
 from rekall.query import Filters
 from rekall.ranking import POOL, Hit, by_meaning, by_words, fuse
-from rekall.vector_index import VectorIndex
 from rekall.vectors import Matrix, cosines, unit_rows
 
 # A submitted query first embeds this many waiting entries, so that what was just added is found.
 CATCH_UP = 32
 # Entries embedded between two commits: about a second's work, all that an interruption loses.
 BATCH = 25
+# Queries of a process that sqlite-vec answers before the vectors are read into memory.
+COLD_QUERIES = 3
 
 
 class EmbeddingService:
-    """Search and embedding over one base. Owns the VectorIndex; the rest is lent to it."""
+    """Search and embedding over one base. Owns the vectors in memory; the rest is lent to it."""
 
-    def __init__(self, database: Database, models: ModelManager, cache: EmbeddingCache) -> None:
+    def __init__(self, database: Database, models: ModelManager, cache: EmbeddingCache, backend: str = "auto") -> None:
+        """`backend` searches the vectors: see VectorIndex. Raises BackendUnavailable."""
         self._database = database
         self._models = models
         self._cache = cache
-        self._index = VectorIndex()
-        self._revision: int | None = None  # of the base, that the index reflects
+        self._backend = backend
+        self._resident = Resident(database, cache, models.name, backend)
+        self._asked = 0
         self._settled: int | None = None  # the revision at which nothing waited to be embedded
 
     # --- finding ---
@@ -75,7 +78,7 @@ class EmbeddingService:
         near = self._nearest(query, max(k, POOL), filters)
         pool = list(near)[:POOL]
         candidates = dict.fromkeys([*(key for key, _score in matches.found), *pool])
-        hits = fuse(matches, self._cosines(candidates, query))
+        hits = fuse(matches, _cosines(self._source(), candidates, query))
         beyond = {key: cosine for key, cosine in near.items() if key not in candidates}
         return (hits + [Hit(hit.id, 0.0, cosine=hit.cosine) for hit in by_meaning(beyond)])[:k]
 
@@ -164,40 +167,19 @@ class EmbeddingService:
                 )
             ) from error
 
-    # --- the index ---
+    # --- the nearest vectors ---
 
-    @property
-    def index(self) -> VectorIndex:
-        """The vectors of the current model, in step with the base."""
-        if self._revision is None:
-            self._load()
-        elif self._revision != self._database.revision():
-            self._follow(self._revision)
-        return self._index
+    def _source(self) -> Nearness:
+        """Return where to look for the nearest vectors now.
 
-    def _load(self) -> None:
-        revision = self._database.revision()  # read first: what comes in between is followed up
-        held = self._cache.get_all_as_matrix(revision)
-        ids, matrix = held or self._database.get_all_vectors_batch(self._models.name)
-        self._index = VectorIndex.from_matrix(ids, matrix)
-        if held is None:
-            self._cache.put_all(ids, matrix, revision)
-        self._revision = revision
-
-    def _follow(self, revision: int) -> None:
-        """Bring the index from `revision` to now. A change too large to follow loads it anew."""
-        changes = self._database.changes_since(revision)
-        if len(changes.written) > max(1000, len(self._index) // 4):
-            self._load()
-            return
-        for key in changes.gone | changes.written:
-            self._index.delete(key)
-            self._cache.invalidate(key)
-        vectors = self._database.vectors_of(sorted(changes.written), self._models.name)
-        for key, rows in vectors.items():
-            if self._index.dimensions in (None, rows.shape[1]):
-                self._index.add(key, rows)
-        self._revision = changes.revision
+        The first queries of a process go to the base itself where sqlite-vec can; whoever asks more
+        is worth reading the vectors for.
+        """
+        if not self._resident.is_loaded and self._asked < COLD_QUERIES and self._backend in ("auto", "sqlite-vec"):
+            stored = Stored(self._database, self._models.name)
+            if stored.is_in_step():
+                return stored
+        return self._resident
 
     def _nearest(self, query: Matrix, count: int, filters: Filters | None) -> dict[str, float]:
         """Return the `count` nearest entries and the cosine of each one's best passage, best first.
@@ -205,34 +187,36 @@ class EmbeddingService:
         Passages are fetched twice as many as entries are wanted, and twice as many again until
         there are enough different entries.
         """
-        index = self.index
-        mask = index.mask_of(self._database.ids(filters)) if filters else None
-        wanted, rows = min(count, len(index)), 0
-        found: dict[str, float] = {}
-        while len(found) < wanted and rows < len(index):
-            rows = min(len(index), max(rows, wanted) * 2)
-            passages = index.search(query, rows, mask)
-            found = dict.fromkeys((key for key, _score in passages), 0.0)
+        source = self._source()
+        self._asked += 1
+        there = source.count()
+        wanted, rows = min(count, there), 0
+        found: dict[str, None] = {}
+        while len(found) < wanted and rows < there:
+            rows = min(there, max(rows, wanted) * 2)
+            passages = source.passages(query, rows, filters)
+            found = dict.fromkeys(passages)
             if len(passages) < rows:
                 break
-        exact = self._cosines(found, query)
+        exact = _cosines(source, found, query)
         return dict(sorted(exact.items(), key=lambda pair: (-pair[1], pair[0]))[:count])
-
-    def _cosines(self, keys: Iterable[str], query: Matrix) -> dict[str, float]:
-        """Return the best passage's cosine of each of these entries that has a vector."""
-        held, rows, starts = self.index.gather(keys)
-        if not held:
-            return {}
-        best = np.maximum.reduceat(cosines(rows, query), starts)
-        return dict(zip(held, best.tolist(), strict=True))
 
     def _entry_vectors(self, key: str) -> Matrix:
         """Return the vectors (p, d) of an entry, embedding it now if it has none."""
         held = self._cache.get(key)
         if held is None:
-            held = self.index.rows_of(key)
+            _held, held, _starts = self._source().vectors([key])
             if not len(held):
                 entry = self._database.get(key)
                 held = self._run(lambda: self._encode(Pending(entry, partly=False)))
             self._cache.put(key, held)
         return held
+
+
+def _cosines(source: Nearness, keys: Iterable[str], query: Matrix) -> dict[str, float]:
+    """Return the best passage's cosine of each of these entries that has a vector."""
+    held, rows, starts = source.vectors(keys)
+    if not held:
+        return {}
+    best = np.maximum.reduceat(cosines(rows, query), starts)
+    return dict(zip(held, best.tolist(), strict=True))

@@ -42,5 +42,9 @@ class ModelUnavailable(RekallError):
     """The embedding model cannot be loaded or run; words still work."""
 
 
+class BackendUnavailable(RekallError):
+    """The vector backend that is asked for cannot run here."""
+
+
 class InvalidVector(RekallError):
     """A vector has the wrong number of dimensions, is zero, or is not finite."""

@@ -8,10 +8,13 @@ can brings it up to date.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from rekall.schema import Connection
+
+# sqlite-vec's own limit on k in a KNN query.
+LARGEST_K = 4096
 
 _STATE = """CREATE TABLE IF NOT EXISTS vec_state (   -- what embeddings_vec holds; one row
     model TEXT NOT NULL, dimensions INTEGER NOT NULL, revision INTEGER NOT NULL)"""
@@ -60,6 +63,33 @@ class VecTable:
                 self._create(model, sizes[0])
             self._catch_up(model, sizes[0])
         return True
+
+    def nearest(self, query: bytes, k: int, condition: str = "1", parameters: Sequence[object] = ()) -> list[str]:
+        """Return the entry ids of up to k rows nearest to `query`, the nearest first; ids may repeat.
+
+        `condition` is SQL over the entries table (`e`), applied before the cut at k. Cost: one pass.
+        """
+        chosen = ""
+        values: list[object]
+        if condition != "1":
+            chosen = (
+                " AND rowid IN (SELECT m.rowid FROM embeddings m JOIN entries e ON e.rowid = m.entry_rowid "
+                f"WHERE {condition})"
+            )
+        if k <= LARGEST_K:
+            found = f"SELECT rowid, distance FROM embeddings_vec WHERE vector MATCH ? AND k = ?{chosen}"
+            values = [query, k, *parameters]
+        else:
+            found = (
+                f"SELECT rowid, vec_distance_cosine(vector, ?) AS distance FROM embeddings_vec WHERE 1{chosen} "
+                "ORDER BY distance LIMIT ?"
+            )
+            values = [query, *parameters, k]
+        sql = (
+            f"WITH v AS MATERIALIZED ({found}) SELECT e.id FROM v CROSS JOIN embeddings m ON m.rowid = v.rowid "
+            "JOIN entries e ON e.rowid = m.entry_rowid ORDER BY v.distance, v.rowid"
+        )
+        return [row[0] for row in self._connection.execute(sql, values)]
 
     def rebuild(self, model: str) -> bool:
         """Make the copy anew; tell whether it is there now."""

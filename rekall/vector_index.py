@@ -3,53 +3,114 @@
 A VectorIndex holds passages' vectors as one float32 matrix (n, d) whose rows have unit length, so a
 dot product is the cosine (-1 to 1). The database is the truth: this copy may be dropped at any
 moment and loaded again, about 1.5 kB a row at d = 384.
+
+A row never changes in place: an update appends and leaves a tombstone. So a search may run over the
+rows there were when it began, without a lock, while another thread adds and deletes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from rekall.errors import InvalidVector
+from rekall.errors import BackendUnavailable, InvalidVector
+from rekall.kernel import KernelSearcher, kernel_is_there
+from rekall.language import _
+from rekall.searchers import Mask, NumpySearcher, Searcher, SqliteVecSearcher
 from rekall.vectors import Matrix, unit_rows
 
-Mask = NDArray[np.bool_]
+# Tombstones are swept out when they are more than half of the rows, and more than this many.
+SWEEP = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What a search runs over: taken in one step, never changed. Only tombstones appear under it."""
+
+    ids: list[str]
+    store: Matrix
+    alive: Mask
+    count: int
+
+
+def choose(backend: str) -> Searcher:
+    """Return a new searcher of this name; auto takes the kernel, or NumPy where nothing was compiled.
+
+    sqlite-vec is never auto's choice for rows in memory: it is 15 times slower than either (decision 020).
+    Raises BackendUnavailable.
+    """
+    if backend in ("auto", "kernel"):
+        if kernel_is_there():
+            return KernelSearcher()
+        if backend == "kernel":
+            raise BackendUnavailable(
+                _("backend kernel was not compiled here; run: rekall config set performance.vector_backend auto")
+            )
+    if backend == "sqlite-vec":
+        return SqliteVecSearcher()
+    return NumpySearcher()
+
+
+def is_available(backend: str) -> bool:
+    """Tell whether `choose` would return a searcher of this name."""
+    if backend == "kernel":
+        return kernel_is_there()
+    if backend == "sqlite-vec":
+        from rekall.db import open_memory_with_vec
+
+        return open_memory_with_vec() is not None
+    return backend in ("auto", "numpy")
 
 
 class VectorIndex:
     """Exact cosine search over rows that carry an id; several rows may share one.
 
-    Rows keep the order they came in. A deleted row stays as a tombstone that no search returns
-    until the gaps are worth closing, so the order of the others never changes.
+    Rows keep the order they came in. `backend` names what searches them: kernel, sqlite-vec, numpy, or
+    auto, the best that is there. Safe between threads: any number search while one writes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, backend: str = "auto") -> None:
+        """Raises BackendUnavailable if the named backend cannot run here."""
+        self._searcher: Searcher = choose(backend)
+        self._write = Lock()
+        self._clear()
+
+    def _clear(self) -> None:
         self._store: Matrix = np.empty((0, 0), dtype=np.float32)  # more rows than ids: room to grow
         self._is_alive: Mask = np.empty(0, dtype=np.bool_)
         self._ids: list[str] = []
         self._rows: dict[str, list[int]] = {}
+        self._dead = 0
+        self._searcher.reset(self._store, 0)
+        self._publish()
+
+    def _publish(self) -> None:
+        """Let searches see the rows as they are now."""
+        self._view = _View(self._ids, self._store, self._is_alive, len(self._ids))
 
     @classmethod
-    def from_matrix(cls, ids: Sequence[str], matrix: ArrayLike) -> VectorIndex:
+    def from_matrix(cls, ids: Sequence[str], matrix: ArrayLike, backend: str = "auto") -> VectorIndex:
         """Return an index of `matrix` (n, d), row i under ids[i]. Needs no base.
 
         Raises InvalidVector if a row is not finite or zero, or if the counts differ.
         """
-        index = cls()
+        index = cls(backend)
         index.rebuild(ids, matrix)
         return index
 
     @property
     def backend(self) -> str:
-        """The name of what searches: numpy."""
-        return "numpy"
+        """The name of what searches: kernel, sqlite-vec or numpy."""
+        return self._searcher.name
 
     @staticmethod
-    def is_available() -> bool:
-        """Tell whether this backend can run here. NumPy always can."""
-        return True
+    def is_available(backend: str = "auto") -> bool:
+        """Tell whether a backend can run here. NumPy always can, and so can auto."""
+        return is_available(backend)
 
     @property
     def _matrix(self) -> Matrix:
@@ -62,7 +123,7 @@ class VectorIndex:
     @property
     def dimensions(self) -> int | None:
         """The length of the vectors held, or None while there are none."""
-        return self._matrix.shape[1] if self._ids else None
+        return self._store.shape[1] if self._ids else None
 
     @property
     def ids(self) -> list[str]:
@@ -70,19 +131,20 @@ class VectorIndex:
         return self._ids
 
     def __len__(self) -> int:
-        return int(np.count_nonzero(self._alive))
+        return len(self._ids) - self._dead
 
     def __contains__(self, key: str) -> bool:
         return key in self._rows
 
     def stats(self) -> dict[str, int | str]:
-        """Return backend, rows, ids (distinct), tombstones and bytes held."""
+        """Return backend, rows, ids (distinct), tombstones, bytes of the matrix, bytes of copies."""
         return {
             "backend": self.backend,
             "rows": len(self),
             "ids": len(self._rows),
-            "tombstones": len(self._ids) - len(self),
+            "tombstones": self._dead,
             "bytes": int(self._store.nbytes + self._is_alive.nbytes),
+            "copies_bytes": self._searcher.copies_bytes,
         }
 
     def rebuild(self, ids: Sequence[str], matrix: ArrayLike) -> None:
@@ -90,37 +152,73 @@ class VectorIndex:
         rows = unit_rows(matrix) if len(ids) else np.empty((0, 0), dtype=np.float32)
         if len(rows) != len(ids):
             raise InvalidVector(f"{len(ids)} ids for {len(rows)} vectors")
-        self._store, self._ids = rows, list(ids)
-        self._is_alive = np.ones(len(rows), dtype=np.bool_)
-        self._rows = {}
-        for row, key in enumerate(self._ids):
+        with self._write:
+            self._fill(list(ids), rows)
+
+    def _fill(self, ids: list[str], rows: Matrix) -> None:
+        self._clear()
+        for row, key in enumerate(ids):
             self._rows.setdefault(key, []).append(row)
+        self._store, self._is_alive, self._ids = rows, np.ones(len(rows), dtype=np.bool_), ids
+        self._searcher.reset(rows, len(rows))
+        self._publish()
 
     def add(self, key: str, vectors: ArrayLike) -> None:
         """Append one vector (d,) or several (p, d) under `key`. Raises InvalidVector for another d."""
-        rows = unit_rows(vectors, self.dimensions)
+        rows = self._checked(vectors)
+        with self._write:
+            self._append(key, rows)
+
+    def _checked(self, vectors: ArrayLike) -> Matrix:
+        """Return one or several vectors as unit rows (p, d). Raises InvalidVector."""
+        if isinstance(vectors, np.ndarray) and vectors.ndim == 1:
+            return self._searcher.unit(vectors, self.dimensions)[None]
+        return unit_rows(vectors, self.dimensions)
+
+    def _append(self, key: str, rows: Matrix) -> None:
         first, end = len(self._ids), len(self._ids) + len(rows)
         self._reserve(end, rows.shape[1])
         self._store[first:end] = rows
         self._is_alive[first:end] = True
-        self._ids.extend([key] * len(rows))
+        self._searcher.added(self._store, first, end)
         self._rows.setdefault(key, []).extend(range(first, end))
+        self._ids.extend([key] * len(rows))
+        self._publish()
 
     def delete(self, key: str) -> bool:
         """Remove every row under `key`; tell whether there was one."""
+        with self._write:
+            return self._bury(key)
+
+    def _bury(self, key: str) -> bool:
         rows = self._rows.pop(key, None)
         if rows is None:
             return False
-        self._alive[rows] = False
-        if len(self._ids) > 64 and len(self) * 2 < len(self._ids):
-            self._close_gaps()
+        self._is_alive[rows] = False
+        self._dead += len(rows)
+        self._searcher.removed(rows)
+        if self._dead > SWEEP and self._dead * 2 > len(self._ids):
+            kept = np.flatnonzero(self._alive)
+            self._fill([self._ids[row] for row in kept], self._matrix[kept])
         return True
 
     def update(self, key: str, vectors: ArrayLike) -> None:
         """Replace the rows under `key`; the new ones stand at the end."""
-        rows = unit_rows(vectors, self.dimensions)
-        self.delete(key)
-        self.add(key, rows)
+        rows = self._checked(vectors)
+        with self._write:
+            self._bury(key)
+            self._append(key, rows)
+
+    def _reserve(self, rows: int, dimensions: int) -> None:
+        """Make room for `rows`, half as much again at a time, so that adding stays cheap."""
+        if len(self._store) >= rows and self._store.flags.writeable:
+            return
+        room, held = max(rows, len(self._ids) * 3 // 2, 16), len(self._ids)
+        store = np.empty((room, dimensions), dtype=np.float32)
+        alive = np.zeros(room, dtype=np.bool_)
+        if held:
+            store[:held], alive[:held] = self._matrix, self._alive
+        self._store, self._is_alive = store, alive
 
     def mask_of(self, keys: Iterable[str]) -> Mask:
         """Return the mask (n,) that selects the rows of `keys`; keys that are not held are passed over."""
@@ -142,45 +240,22 @@ class VectorIndex:
             places.extend(self._rows[key])
         return held, self._matrix[places], starts
 
-    def search(self, query: ArrayLike, k: int, mask: Mask | None = None) -> list[tuple[str, float]]:
+    def search(
+        self, query: ArrayLike, k: int, mask: Mask | None = None, floor: float = -2.0
+    ) -> list[tuple[str, float]]:
         """Return up to k (id, cosine), best first; equal scores leave the earlier row in front.
 
         An id that has several rows may come several times. `mask` (n,) selects the rows that may
-        answer, before the cut at k. Raises InvalidVector for a query that is not finite, zero or
-        of another d. Cost: one pass over the rows.
+        answer and `floor` the least score, both before the cut at k. Raises InvalidVector for a query that is
+        not finite, zero or of another d. Cost: one pass over the rows, or over a copy an eighth of their size.
         """
-        vector = unit_rows(query, self.dimensions)[0]
-        if not self._ids or k < 1:
+        view = self._view
+        vector = self._searcher.unit(query, view.store.shape[1] if view.count else None)
+        if not view.count or k < 1:
             return []
-        allowed = self._alive if mask is None else self._alive & mask
-        rows = np.flatnonzero(allowed)
-        scores = self._matrix @ vector if len(rows) == len(self._ids) else self._matrix[rows] @ vector
-        best = _top(scores, min(k, len(rows)))
-        return [(self._ids[rows[i]], float(scores[i])) for i in best]
-
-    def _reserve(self, rows: int, dimensions: int) -> None:
-        """Make room for `rows`, half as much again at a time, so that adding stays cheap."""
-        if len(self._store) >= rows and self._store.flags.writeable:
-            return
-        room, held = max(rows, len(self._ids) * 3 // 2, 16), len(self._ids)
-        store = np.empty((room, dimensions), dtype=np.float32)
-        alive = np.zeros(room, dtype=np.bool_)
-        if held:
-            store[:held], alive[:held] = self._matrix, self._alive
-        self._store, self._is_alive = store, alive
-
-    def _close_gaps(self) -> None:
-        kept = np.flatnonzero(self._alive)
-        self.rebuild([self._ids[row] for row in kept], self._matrix[kept])
-
-
-def _top(scores: NDArray[np.float32], k: int) -> NDArray[np.intp]:
-    """Return the positions of the k highest scores, best first, the lower position on a tie."""
-    if k < len(scores):
-        threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
-        above = np.flatnonzero(scores > threshold)
-        at = np.flatnonzero(scores == threshold)[: k - len(above)]
-        candidates = np.concatenate([above, at])
-    else:
-        candidates = np.arange(len(scores))
-    return candidates[np.lexsort((candidates, -scores[candidates]))]
+        if self._dead:
+            alive = view.alive[: view.count]
+            mask = alive.copy() if mask is None else alive & mask
+        found = self._searcher.search(view.store, view.count, vector, k, mask, floor)
+        ids = view.ids
+        return [(ids[row], score) for row, score in found]

@@ -43,6 +43,15 @@ def unit_rows(rows: ArrayLike, dimensions: int | None = None) -> Matrix:
     return matrix
 
 
+def one_row(vector: ArrayLike, dimensions: int | None = None) -> Matrix:
+    """Return one vector (d,) as a unit row. Raises InvalidVector, also for several vectors."""
+    rows = unit_rows(vector, dimensions)
+    if len(rows) != 1:
+        raise InvalidVector(_("one vector (d,) is wanted, found {count}").format(count=len(rows)))
+    row: Matrix = rows[0]
+    return row
+
+
 def cosines(rows: Matrix, query: Matrix) -> NDArray[np.float64]:
     """Return the cosine of each row (n, d) with `query` (d,), rounded to 6 places.
 

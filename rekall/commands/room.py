@@ -118,7 +118,8 @@ class Room:
                 int(self.config.number("performance.cache_max_size")),
                 self.config.number("performance.cache_ttl_seconds"),
             )
-            self._service = EmbeddingService(database, self.models, cache)
+            backend = self.config.text("performance.vector_backend")
+            self._service = EmbeddingService(database, self.models, cache, backend)
         return self._service
 
     def note(self, text: str) -> None:

@@ -1,0 +1,157 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+"""The kernel as Python sees it: checks at the door, then C without the GIL. State is the caller's.
+
+Arrays are NumPy's; a search holds references to them, so the caller may swap in larger ones meanwhile.
+"""
+
+import numpy as np
+
+from libc.math cimport isfinite, sqrt
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint8_t
+
+
+cdef extern from "topk.h":
+    ctypedef struct topk_job:
+        const float *rows
+        size_t n, d
+        const float *query
+        const uint8_t *mask
+        float floor
+    ctypedef struct topk_copy:
+        int bits
+        const uint8_t *codes
+        const float *meta
+    ctypedef struct topk_work:
+        size_t rescored
+        int gave_up
+    int topk_can(int path)
+    size_t topk_plain(int path, const topk_job *job, size_t k, int64_t *idx, float *score) nogil
+    size_t topk_two_stage(int path, const topk_job *job, const topk_copy *copy, size_t k, int64_t *idx, float *score,
+                          topk_work *work) nogil
+    void topk_batch(int path, const topk_job *job, const float *queries, size_t m, size_t k, int64_t *idx,
+                    float *score, size_t *count) nogil
+    size_t topk_code_bytes(int bits, size_t n, size_t d)
+    size_t topk_meta_floats(size_t n)
+    void topk_encode(int bits, const float *rows, size_t first, size_t last, size_t d, uint8_t *codes,
+                     float *meta) nogil
+
+PATHS = ("scalar", "avx2", "avx512", "neon")
+
+
+def paths():
+    """Return the names of the paths this CPU can take, the best one last."""
+    return [name for number, name in enumerate(PATHS) if topk_can(number)]
+
+
+def unit(query, size_t d):
+    """Return `query` as float32 (d,) of unit length. Raises ValueError: 'shape', 'finite' or 'zero'."""
+    array = np.ascontiguousarray(query, dtype=np.float32)
+    if array.ndim != 1 or array.shape[0] != <Py_ssize_t>d:
+        raise ValueError("shape")
+    cdef const float[::1] q = array
+    cdef double length = 0
+    cdef size_t j
+    for j in range(d):
+        length += <double>q[j] * q[j]
+    if not isfinite(length):
+        raise ValueError("finite")
+    if length == 0:
+        raise ValueError("zero")
+    if -1e-6 < sqrt(length) - 1 < 1e-6:
+        return array
+    return (array / sqrt(length)).astype(np.float32)
+
+
+cdef topk_job _job(const float[:, ::1] rows, size_t n, const float[::1] query, const uint8_t[::1] mask, float floor) except *:
+    """Describe a search over the first n rows. The caller keeps the arrays alive."""
+    cdef topk_job job
+    if n > <size_t>rows.shape[0] or (query is not None and query.shape[0] != rows.shape[1]):
+        raise ValueError("shape")
+    if mask is not None and <size_t>mask.shape[0] < (n + 7) // 8:
+        raise ValueError("mask")
+    job.rows = &rows[0, 0] if rows.shape[0] and rows.shape[1] else NULL
+    job.n = n
+    job.d = rows.shape[1]
+    job.query = &query[0] if query is not None else NULL
+    job.mask = &mask[0] if mask is not None and mask.shape[0] else NULL
+    job.floor = floor
+    return job
+
+
+def search(int path, const float[:, ::1] rows, size_t n, const float[::1] query, size_t k,
+           const uint8_t[::1] mask=None, float floor=-np.inf, int bits=0, const uint8_t[::1] codes=None,
+           const float[::1] meta=None):
+    """Return ([(row, score), …] best first, rows rescored, whether the copy was given up).
+
+    Over the first n of `rows` (m, d), those that `mask` (a bit a row) selects and that reach `floor`.
+    With bits 8 or 4 the search goes by way of that copy; the answer is the same to the bit.
+    """
+    cdef topk_job job = _job(rows, n, query, mask, floor)
+    cdef topk_copy copy
+    cdef topk_work work
+    cdef size_t wanted = min(k, n), found, i
+    cdef int64_t fast_idx[64]
+    cdef float fast_score[64]
+    cdef int64_t *idx = fast_idx
+    cdef float *score = fast_score
+    cdef int64_t[::1] more_idx
+    cdef float[::1] more_score
+    if not topk_can(path):
+        raise ValueError("path")
+    if wanted == 0 or job.d == 0:
+        return [], 0, False
+    if wanted > 64:
+        more_idx = np.empty(wanted, dtype=np.int64)
+        more_score = np.empty(wanted, dtype=np.float32)
+        idx = &more_idx[0]
+        score = &more_score[0]
+    work.rescored = 0
+    work.gave_up = 0
+    if bits:
+        if <size_t>codes.shape[0] < topk_code_bytes(bits, n, job.d) or <size_t>meta.shape[0] < topk_meta_floats(n):
+            raise ValueError("copy")
+        copy.bits = bits
+        copy.codes = &codes[0]
+        copy.meta = &meta[0]
+        with nogil:
+            found = topk_two_stage(path, &job, &copy, k, idx, score, &work)
+    else:
+        with nogil:
+            found = topk_plain(path, &job, k, idx, score)
+    return [(idx[i], score[i]) for i in range(found)], work.rescored, bool(work.gave_up)
+
+
+def batch(int path, const float[:, ::1] rows, size_t n, const float[:, ::1] queries, size_t k,
+          const uint8_t[::1] mask=None, float floor=-np.inf):
+    """Return for each query (m, d) its [(row, score), …], reading the rows once for all of them."""
+    cdef topk_job job = _job(rows, n, None, mask, floor)
+    cdef size_t m = queries.shape[0], wanted = min(k, n), q, i
+    if not topk_can(path) or queries.shape[1] != rows.shape[1]:
+        raise ValueError("shape")
+    if m == 0 or wanted == 0 or job.d == 0:
+        return [[] for q in range(m)]
+    cdef int64_t[:, ::1] idx = np.empty((m, wanted), dtype=np.int64)
+    cdef float[:, ::1] score = np.empty((m, wanted), dtype=np.float32)
+    cdef size_t[::1] count = np.empty(m, dtype=np.uintp)
+    with nogil:
+        topk_batch(path, &job, &queries[0, 0], m, k, &idx[0, 0], &score[0, 0], &count[0])
+    return [[(idx[q, i], score[q, i]) for i in range(count[q])] for q in range(m)]
+
+
+def copy_sizes(int bits, size_t n, size_t d):
+    """Return (bytes of codes, floats of meta) of a copy of n rows."""
+    return topk_code_bytes(bits, n, d), topk_meta_floats(n)
+
+
+def encode(int bits, const float[:, ::1] rows, size_t first, size_t last, uint8_t[::1] codes, float[::1] meta):
+    """Encode rows first..last-1 into a copy's arrays."""
+    cdef size_t d = rows.shape[1]
+    if bits not in (4, 8) or last > <size_t>rows.shape[0]:
+        raise ValueError("shape")
+    if <size_t>codes.shape[0] < topk_code_bytes(bits, last, d) or <size_t>meta.shape[0] < topk_meta_floats(last):
+        raise ValueError("copy")
+    if first >= last or d == 0:
+        return
+    with nogil:
+        topk_encode(bits, &rows[0, 0], first, last, d, &codes[0], &meta[0])

@@ -1,0 +1,192 @@
+"""The compiled kernel as a searcher: which path the CPU takes, and the small copies it scans first.
+
+The plain scan reads 4 bytes a number. A copy with 8 bits a number, or 4, is scanned instead; each row's
+error is known, so every row that could still be among the best is then scored in float32, and the answer is
+the plain scan's to the bit (docs/kernel.md). Copies are made behind the first answers, by a thread.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from threading import Lock, Thread
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rekall.errors import BackendUnavailable
+from rekall.language import _
+from rekall.searchers import Found, Mask
+from rekall.vectors import Matrix, one_row
+
+try:
+    from rekall import _topk
+except ImportError:  # nothing was compiled: `kernel_is_there` says so, and nothing below is called
+    _topk = None  # type: ignore[assignment]
+
+Bytes: TypeAlias = NDArray[np.uint8]
+
+# Below this many rows the plain scan, in the caches, is as fast; above, the copy wins. Measured: docs/kernel.md.
+COPY_ROWS = 500
+# From here on the 4-bit copy is faster than the 8-bit one: half the bytes outweigh more rows to score again.
+FOUR_BIT_ROWS = 30_000
+# Where a mask selects fewer than one row in this many, those rows are scored directly.
+SPARSE = 10
+# Rows encoded without a pause, so that a search that needs the interpreter waits a millisecond at most.
+ENCODE_STEP = 256
+# Searches to go without the copy after it was given up; doubled each time, up to the last.
+PATIENCE = (8, 1024)
+
+
+def kernel_is_there() -> bool:
+    """Tell whether the kernel was compiled."""
+    return _topk is not None
+
+
+def path_number(named: str | None) -> int:
+    """Return the number of the path to take: the best of this CPU, or the one REKALL_KERNEL names.
+
+    Raises BackendUnavailable if this CPU cannot take the one named.
+    """
+    able = _topk.paths()
+    if named and named not in able:
+        raise BackendUnavailable(
+            _("REKALL_KERNEL is {name!r}; this CPU can take: {able}").format(name=named, able=" ".join(able))
+        )
+    return _topk.PATHS.index(named or able[-1])
+
+
+class _Copy:
+    """One small copy: codes and meta for the first `count` rows, with room for more."""
+
+    def __init__(self, bits: int, room: int, dimensions: int) -> None:
+        self.bits = bits
+        self.room = room
+        code_bytes, meta_floats = _topk.copy_sizes(bits, room, dimensions)
+        self.codes: Bytes = np.zeros(code_bytes, dtype=np.uint8)
+        self.meta: NDArray[np.float32] = np.zeros(meta_floats, dtype=np.float32)
+        self.count = 0
+
+    @property
+    def bytes(self) -> int:
+        """Bytes held."""
+        return int(self.codes.nbytes + self.meta.nbytes)
+
+    def encode(self, store: Matrix, end: int) -> None:
+        """Encode the rows from `count` to end - 1. Rows that are searched already are not touched."""
+        while self.count < end:
+            stop = min(end, self.count + ENCODE_STEP)
+            _topk.encode(self.bits, store, self.count, stop, self.codes, self.meta)
+            self.count = stop
+
+
+class KernelSearcher:
+    """The compiled kernel over the rows of one index."""
+
+    name = "kernel"
+
+    def __init__(self) -> None:
+        self._path = path_number(os.environ.get("REKALL_KERNEL"))
+        self._lock = Lock()  # one builder of copies at a time
+        self._copies: dict[int, _Copy] = {}
+        self._builder: Thread | None = None
+        self._generation = 0
+        self._without_copy = 0  # searches still to be answered by the plain scan
+        self._patience = PATIENCE[0]
+        self.last_work = (0, False)
+
+    @property
+    def path(self) -> str:
+        """The name of the path taken: scalar, avx2, avx512 or neon."""
+        return str(_topk.PATHS[self._path])
+
+    @property
+    def copies_bytes(self) -> int:
+        """Bytes of the small copies."""
+        return sum(copy.bytes for copy in self._copies.values())
+
+    def unit(self, query: ArrayLike, dimensions: int | None) -> Matrix:
+        if dimensions is not None:
+            try:
+                return _topk.unit(query, dimensions)
+            except ValueError:
+                pass  # the slow way says what is wrong with it
+        return one_row(query, dimensions)
+
+    def reset(self, store: Matrix, count: int) -> None:
+        with self._lock:
+            self._generation += 1
+            self._copies = {}
+            self._without_copy, self._patience = 0, PATIENCE[0]
+
+    def added(self, store: Matrix, first: int, end: int) -> None:
+        """Bring the copies along, if they are there; a larger store gets larger copies."""
+        with self._lock:
+            for bits, copy in list(self._copies.items()):
+                if copy.room < end:
+                    self._copies[bits] = copy = self._larger(copy, len(store), store.shape[1])
+                if copy.count == first:
+                    copy.encode(store, end)
+
+    def _larger(self, copy: _Copy, room: int, dimensions: int) -> _Copy:
+        grown = _Copy(copy.bits, room, dimensions)
+        grown.codes[: len(copy.codes)] = copy.codes
+        grown.meta[: len(copy.meta)] = copy.meta
+        grown.count = copy.count
+        return grown
+
+    def removed(self, rows: Sequence[int]) -> None:
+        """A mask keeps them out."""
+
+    def search(self, store: Matrix, count: int, query: Matrix, k: int, mask: Mask | None, floor: float) -> Found:
+        bitmap = None if mask is None else np.packbits(mask, bitorder="little")
+        copy = self._copy_for(store, count, mask)
+        if copy is None:
+            found, *_work = _topk.search(self._path, store, count, query, k, bitmap, floor)
+            self.last_work = (count, False)
+        else:
+            found, rescored, gave_up = _topk.search(
+                self._path, store, count, query, k, bitmap, floor, copy.bits, copy.codes, copy.meta
+            )
+            self.last_work = (rescored, gave_up)
+            self._remember(gave_up)
+        return found
+
+    def _copy_for(self, store: Matrix, count: int, mask: Mask | None) -> _Copy | None:
+        """Return the copy to scan, or None for the plain scan; start making one if it is missing."""
+        if count < COPY_ROWS:
+            return None
+        if self._without_copy:
+            self._without_copy -= 1
+            return None
+        copy = self._copies.get(4 if count >= FOUR_BIT_ROWS else 8) or self._copies.get(8)
+        if copy is None or copy.count < count:
+            self._start_building(store, count)
+            return None
+        if mask is not None and np.count_nonzero(mask) * SPARSE < count:
+            return None
+        return copy
+
+    def _remember(self, gave_up: bool) -> None:
+        """After a copy told too little apart, go without it for a while, each time for longer."""
+        if gave_up:
+            self._without_copy, self._patience = self._patience, min(self._patience * 2, PATIENCE[1])
+        else:
+            self._patience = PATIENCE[0]
+
+    def _start_building(self, store: Matrix, count: int) -> None:
+        if self._builder is None or not self._builder.is_alive():
+            self._builder = Thread(target=self.build_copies, args=(store, count), daemon=True)
+            self._builder.start()
+
+    def build_copies(self, store: Matrix, count: int) -> None:
+        """Make the copies for the first `count` rows of `store`. Cost: 2 µs a row at 8 bits, 9 at 4."""
+        generation = self._generation
+        for bits in (8, 4) if count >= FOUR_BIT_ROWS else (8,):
+            copy = _Copy(bits, len(store), store.shape[1])
+            copy.encode(store, count)
+            with self._lock:
+                if generation != self._generation:
+                    return  # the rows were replaced meanwhile
+                self._copies[bits] = copy

@@ -1,0 +1,144 @@
+"""What searches the rows of a VectorIndex: the compiled kernel, sqlite-vec, or NumPy.
+
+One interface, one order: score descending, then row ascending. A Searcher is told what becomes of the
+rows, because some keep a copy in a form of their own; the rows themselves belong to the index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rekall.errors import BackendUnavailable
+from rekall.language import _
+from rekall.vec_table import LARGEST_K
+from rekall.vectors import Matrix, one_row, to_blob
+
+if TYPE_CHECKING:
+    from rekall.schema import Connection
+
+Mask: TypeAlias = NDArray[np.bool_]
+Found: TypeAlias = list[tuple[int, float]]
+
+
+class Searcher(Protocol):
+    """One backend over the rows of one index."""
+
+    name: str
+
+    @property
+    def copies_bytes(self) -> int:
+        """Bytes this backend holds besides the rows."""
+
+    def unit(self, query: ArrayLike, dimensions: int | None) -> Matrix:
+        """Return the query (d,) checked and at unit length. Raises InvalidVector."""
+
+    def reset(self, store: Matrix, count: int) -> None:
+        """Take the first `count` rows of `store` for all there are."""
+
+    def added(self, store: Matrix, first: int, end: int) -> None:
+        """Rows first to end - 1 of `store` are new."""
+
+    def removed(self, rows: Sequence[int]) -> None:
+        """These rows are tombstones now; no mask will select them again."""
+
+    def search(self, store: Matrix, count: int, query: Matrix, k: int, mask: Mask | None, floor: float) -> Found:
+        """Return up to k (row, score) of the first `count` rows that `mask` selects, best first."""
+
+
+class NumpySearcher:
+    """A matrix-vector product and a partition. No copy, no compiler."""
+
+    name = "numpy"
+    copies_bytes = 0
+
+    def unit(self, query: ArrayLike, dimensions: int | None) -> Matrix:
+        return one_row(query, dimensions)
+
+    def reset(self, store: Matrix, count: int) -> None:
+        """Nothing is kept."""
+
+    def added(self, store: Matrix, first: int, end: int) -> None:
+        """Nothing is kept."""
+
+    def removed(self, rows: Sequence[int]) -> None:
+        """Nothing is kept."""
+
+    def search(self, store: Matrix, count: int, query: Matrix, k: int, mask: Mask | None, floor: float) -> Found:
+        rows = np.arange(count) if mask is None else np.flatnonzero(mask)
+        scores = store[:count] @ query if mask is None else store[rows] @ query
+        best = _top(scores, min(k, len(rows)))
+        return [(int(rows[i]), float(scores[i])) for i in best if scores[i] >= floor]
+
+
+def _top(scores: NDArray[np.float32], k: int) -> NDArray[np.intp]:
+    """Return the positions of the k highest scores, best first, the lower position on a tie."""
+    if k < len(scores):
+        threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
+        above = np.flatnonzero(scores > threshold)
+        at = np.flatnonzero(scores == threshold)[: k - len(above)]
+        candidates = np.concatenate([above, at])
+    else:
+        candidates = np.arange(len(scores))
+    return candidates[np.lexsort((candidates, -scores[candidates]))]
+
+
+class SqliteVecSearcher(NumpySearcher):
+    """The sqlite-vec extension over a table in memory."""
+
+    name = "sqlite-vec"
+
+    def __init__(self) -> None:
+        from rekall.db import open_memory_with_vec
+
+        connection = open_memory_with_vec()
+        if connection is None:
+            raise BackendUnavailable(
+                _(
+                    "backend sqlite-vec does not load here; install rekall-notes[sqlite-vec], or run: "
+                    "rekall config set performance.vector_backend auto"
+                )
+            )
+        self._connection: Connection = connection
+        self._bytes = 0
+
+    @property
+    def copies_bytes(self) -> int:  # type: ignore[override]  # a count that changes
+        """Bytes of the vectors in the table."""
+        return self._bytes
+
+    def reset(self, store: Matrix, count: int) -> None:
+        self._connection.execute("DROP TABLE IF EXISTS vectors")
+        self._bytes = 0
+        if count:
+            self.added(store, 0, count)
+
+    def added(self, store: Matrix, first: int, end: int) -> None:
+        self._connection.execute(
+            f"CREATE VIRTUAL TABLE IF NOT EXISTS vectors USING vec0(v float[{store.shape[1]}] distance_metric=cosine)"
+        )
+        self._connection.execute("BEGIN")
+        self._connection.executemany(
+            "INSERT INTO vectors(rowid, v) VALUES (?, ?)", [(row, to_blob(store[row])) for row in range(first, end)]
+        )
+        self._connection.execute("COMMIT")
+        self._bytes += (end - first) * store.shape[1] * 4
+
+    def removed(self, rows: Sequence[int]) -> None:
+        self._connection.executemany("DELETE FROM vectors WHERE rowid = ?", [(row,) for row in rows])
+
+    def search(self, store: Matrix, count: int, query: Matrix, k: int, mask: Mask | None, floor: float) -> Found:
+        chosen = "" if mask is None else " AND rowid IN (SELECT value FROM json_each(:rows))"
+        values = {"query": to_blob(query), "k": min(k, count), "rows": "[]"}
+        if mask is not None:
+            values["rows"] = str(np.flatnonzero(mask).tolist())
+        if min(k, count) <= LARGEST_K:
+            sql = f"SELECT rowid, distance FROM vectors WHERE v MATCH :query AND k = :k{chosen}"
+        else:
+            sql = f"SELECT rowid, vec_distance_cosine(v, :query) AS distance FROM vectors WHERE 1{chosen}"
+        found = [(row, 1.0 - distance) for row, distance in self._connection.execute(sql, values) if row < count]
+        found.sort(key=lambda pair: (-pair[1], pair[0]))
+        return [pair for pair in found[:k] if pair[1] >= floor]
