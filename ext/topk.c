@@ -20,10 +20,6 @@
  * makes AVX2 (2 x 8), AVX-512 (1 x 16) and NEON (4 x 4) give the same bits. */
 enum { LANES = 16 };
 
-/* A matrix beyond the caches is read one row after another: two or more streams at once halve the rate of
- * the DRAM. Within them, eight rows at a time hide the latency of the sums. Measured; docs/kernel.md. */
-static const size_t CACHED_BYTES = 16u << 20;
-
 static int selected(const uint8_t *mask, size_t row) { return !mask || (mask[row >> 3] >> (row & 7) & 1); }
 
 /* ---- the k best so far ---------------------------------------------------------------------------- */
@@ -115,6 +111,10 @@ static void plain_scalar(const topk_job *job, best *b) {
 
 /* ---- x86 ------------------------------------------------------------------------------------------ */
 #ifdef HAVE_X86
+
+/* A matrix beyond the caches is read one row after another: two or more streams at once halve the rate of
+ * the DRAM. Within them, eight rows at a time hide the latency of the sums. Measured; docs/kernel.md. */
+static const size_t CACHED_BYTES = 16u << 20;
 
 /* Add up four vectors of eight each; lane i of the answer is the sum of the i-th. The order is
  * fold_lanes' order. */
@@ -685,7 +685,7 @@ static void rescore(search *s) {
     size_t kept = 0;
     for (size_t c = 0; c < s->count; c++)
         if (!(s->left[c].upper < s->best->bar)) s->left[kept++] = s->left[c];
-    qsort(s->left, kept, sizeof *s->left, by_upper);
+    if (kept) qsort(s->left, kept, sizeof *s->left, by_upper);
     for (size_t c = 0; c < kept && !(s->left[c].upper < s->best->bar); c++, s->rescored++) {
         if (c + 2 < kept)
             for (size_t byte = 0; byte < d * sizeof(float); byte += 64)

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -27,10 +28,11 @@ class Transactions(Protocol):
 
 
 def prepare(path: Path) -> None:
-    """Make the folder (0700) and an empty file (0600) at `path`, unless something is there.
+    """Make the folder (0700) and an empty file (0600) at `path`, or where it links to, unless something is there.
 
     SQLite gives its journal files the mode of the base. Raises BaseUnusable.
     """
+    path = Path(os.path.realpath(path))
     try:
         if path.exists():
             return
@@ -57,23 +59,28 @@ def settle(
     An empty file becomes a base; an older rekall's base is carried over in one transaction, and is
     left as it was if that fails. Raises BaseRefused.
     """
-    found = _identity(connection)
-    if found == (schema.APPLICATION_ID, schema.VERSION):
+    connection.execute("BEGIN")  # one view of the file, even while another process makes or carries it over
+    found = _look(connection)
+    connection.execute("COMMIT")
+    if found.is_ours:
         return None
-    if not _is_empty(connection) and not _is_older(connection):
+    if not found.is_empty and not found.is_older:
         raise BaseRefused(_refusal(path, found))
     connection.execute("PRAGMA foreign_keys = OFF")  # cannot be switched inside a transaction
     connection.execute("PRAGMA legacy_alter_table = ON")  # renames leave other tables' references alone
     backup = None
     try:
-        if path is not None and _is_empty(connection):
+        if path is not None and found.is_empty:
             use_write_ahead_log(connection)
         with transaction():
-            if _is_empty(connection):
+            found = _look(connection)  # asked again: another process may have been faster
+            if found.is_empty:
                 schema.create(connection)
-            elif _is_older(connection):  # asked again: another process may have been faster
+            elif found.is_older:
                 assert path is not None
-                backup = _carry_over(connection, path, copy)
+                backup = _carry_over(connection, path, found.version, copy)
+            elif not found.is_ours:
+                raise BaseRefused(_refusal(path, found))
         if path is not None:
             use_write_ahead_log(connection)
     finally:
@@ -100,8 +107,7 @@ def use_write_ahead_log(connection: schema.Connection) -> None:
         time.sleep(0.01)
 
 
-def _carry_over(connection: schema.Connection, path: Path, copy: Callable[[Path, Path], None]) -> Path:
-    version = _identity(connection)[1]
+def _carry_over(connection: schema.Connection, path: Path, version: int, copy: Callable[[Path, Path], None]) -> Path:
     backup = path.with_name(f"{path.name}.v{version}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.bak")
     copy(path, backup)
     try:
@@ -117,34 +123,47 @@ def _carry_over(connection: schema.Connection, path: Path, copy: Callable[[Path,
     return backup
 
 
-def _identity(connection: schema.Connection) -> tuple[int, int]:
-    """Return (application_id, user_version)."""
-    return (
+@dataclass(frozen=True)
+class _Found:
+    """What a file says of itself."""
+
+    application: int
+    version: int
+    has_tables: bool
+    looks_older: bool
+
+    @property
+    def is_ours(self) -> bool:
+        return (self.application, self.version) == (schema.APPLICATION_ID, schema.VERSION)
+
+    @property
+    def is_empty(self) -> bool:
+        return (self.application, self.version) == (0, 0) and not self.has_tables
+
+    @property
+    def is_older(self) -> bool:
+        return self.application == 0 and self.version in OLDER_VERSIONS and self.looks_older
+
+
+def _look(connection: schema.Connection) -> _Found:
+    """Read what the file is. The caller holds a transaction."""
+    return _Found(
         int(connection.execute("PRAGMA application_id").fetchone()[0]),
         int(connection.execute("PRAGMA user_version").fetchone()[0]),
+        bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]),
+        old_rekall.looks_like_one(connection),
     )
 
 
-def _is_empty(connection: schema.Connection) -> bool:
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    return _identity(connection) == (0, 0) and not tables
-
-
-def _is_older(connection: schema.Connection) -> bool:
-    application, version = _identity(connection)
-    return application == 0 and version in OLDER_VERSIONS and old_rekall.looks_like_one(connection)
-
-
-def _refusal(path: Path | None, found: tuple[int, int]) -> str:
-    application, version = found
-    if application == schema.APPLICATION_ID:
+def _refusal(path: Path | None, found: _Found) -> str:
+    if found.application == schema.APPLICATION_ID:
         return _(
             "base {path} was written by a newer rekall (schema {found}, this one knows {known}); update rekall"
-        ).format(path=path, found=version, known=schema.VERSION)
+        ).format(path=path, found=found.version, known=schema.VERSION)
     return _(
         "{path} is an SQLite file, but no base of rekall "
         "(application id {application}, version {version}); name another with --db"
-    ).format(path=path, application=application, version=version)
+    ).format(path=path, application=found.application, version=found.version)
 
 
 def explain(path: Path | None, error: Exception) -> str:

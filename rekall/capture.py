@@ -60,6 +60,21 @@ def to_markdown(entry: Entry, whole: bool = False) -> str:
     return f"---\n{text}---\n{entry.content}" + ("" if entry.content.endswith("\n") or not entry.content else "\n")
 
 
+def _plain_loader() -> Any:
+    """Return a loader for plain data without aliases: a few lines of those unfold to gigabytes."""
+    import yaml
+
+    class PlainLoader(yaml.SafeLoader):
+        """Local to the call, as yaml itself is imported only when it is needed."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.events.AliasEvent):
+                raise yaml.YAMLError(_("aliases (*name) are not taken"))
+            return super().compose_node(parent, index)
+
+    return PlainLoader
+
+
 def _block_dumper() -> Any:
     """Return a dumper that writes texts of several lines as blocks, as one would by hand."""
     import yaml
@@ -68,7 +83,9 @@ def _block_dumper() -> Any:
         """Local to the call: representers are kept on the class."""
 
     def write_text(dumper: Any, text: str) -> Any:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+        printable = all(line.isprintable() for line in text.split("\n"))
+        style = '"' if not printable else "|" if "\n" in text else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
     BlockDumper.add_representer(str, write_text)
     return BlockDumper
@@ -100,7 +117,7 @@ def _front_matter(text: str) -> dict[str, Any]:
     import yaml
 
     try:
-        loaded = yaml.safe_load(text)
+        loaded = yaml.load(text, Loader=_plain_loader())  # noqa: S506  # a SafeLoader that knows even less
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InvalidEntry(
             _("the front matter is not YAML: {error}").format(error=" ".join(str(error).split()))
@@ -113,8 +130,9 @@ def _front_matter(text: str) -> dict[str, Any]:
         )
     record: dict[str, Any] = {}
     for key, value in loaded.items():
-        name = str(key) if str(key) in FIELDS else _OTHER_NAMES.get(str(key).lower(), str(key))
-        if name not in record or name == str(key):
+        low = str(key).lower()
+        name = low if low in FIELDS else _OTHER_NAMES.get(low, str(key))
+        if name not in record or name == low:
             record[name] = _yaml_value(name, value)
     return {name: value for name, value in record.items() if value not in (None, "")}
 

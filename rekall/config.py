@@ -13,11 +13,12 @@ import pwd
 import stat
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any  # what a TOML file may hold
 
+from rekall.entry import clean_text
 from rekall.errors import UsageError
 from rekall.language import _
 
@@ -106,6 +107,8 @@ def setting_named(key: str) -> Setting:
 def parsed(setting: Setting, text: str) -> int | float | str:
     """Return the value that `text`, from a command line, gives to `setting`. Raises UsageError."""
     value: int | float | str = text
+    if clean_text(text) != text:  # bytes that are no UTF-8, or a NUL
+        raise UsageError(_wrong_value(setting, clean_text(text)))
     if not isinstance(setting.default, str):
         try:
             number = float(text)
@@ -121,12 +124,12 @@ def write_setting(path: Path, setting: Setting, value: int | float | str) -> Non
     The new file takes the old one's place in one step: a crash leaves either, never a part.
     """
     import tomlkit
-    from tomlkit.items import Table
 
-    document = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() else "")
+    _read_toml(path)  # says what is wrong with the file, if it is
+    document = tomlkit.parse(path.read_bytes().decode("utf-8") if path.exists() else "")
     section, name = setting.key.rsplit(".", 1)
     table = document.setdefault(section, tomlkit.table())
-    if not isinstance(table, Table):
+    if not isinstance(table, MutableMapping):
         raise UsageError(_("{path}: {key} is not a table; mend the file by hand").format(path=path, key=section))
     for other in setting.other_names:
         table.pop(other, None)
@@ -135,11 +138,12 @@ def write_setting(path: Path, setting: Setting, value: int | float | str) -> Non
 
 
 def _replace_file(path: Path, text: str) -> None:
+    path = Path(os.path.realpath(path))  # a link stays a link
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".config-")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode("utf-8"))
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from rekall import base_file, rows, schema
 from rekall.entry import Entry, Link, is_id, now
-from rekall.errors import BaseUnusable, EntryNotFound
+from rekall.errors import BaseRefused, BaseUnusable, EntryNotFound
 from rekall.language import _
 from rekall.old_rekall import KEPT_RECIPE
 from rekall.query import Filters
@@ -84,6 +84,7 @@ class Database:
             self._connection = _connect(str(path) if path else ":memory:")
             try:
                 self.backup_before_migration = base_file.settle(self.connection, path, self.transaction, copy_base)
+                self.words = Words(self.connection, lambda: cast(schema.Connection, _connect(":memory:")))
             except BaseException:
                 self._connection.close()
                 raise
@@ -104,11 +105,6 @@ class Database:
         return cast(schema.Connection, self._connection)
 
     @cached_property
-    def words(self) -> Words:
-        """The words arm over this base."""
-        return Words(self.connection, lambda: cast(schema.Connection, _connect(":memory:")))
-
-    @cached_property
     def vec(self) -> VecTable:
         """The copy of the vectors that sqlite-vec searches, where it loads."""
         return VecTable(self.connection, self.transaction, lambda: _load_sqlite_vec(self._connection))
@@ -121,7 +117,8 @@ class Database:
         the disk is full, or if the file may not be written.
         """
         if self._depth:
-            yield
+            with self._savepoint():
+                yield
             return
         with readable_errors(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
@@ -140,6 +137,20 @@ class Database:
         for key in touched if self._on_change else ():
             assert self._on_change is not None
             self._on_change(key)
+
+    @contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        """Undo the writes of the block, and only those, if it fails."""
+        with readable_errors(self.path):
+            self._connection.execute("SAVEPOINT inner")
+            try:
+                yield
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk ends it all
+                    self._connection.execute("ROLLBACK TO inner")
+                    self._connection.execute("RELEASE inner")
+                raise
+            self._connection.execute("RELEASE inner")
 
     # --- entries ---
 
@@ -308,13 +319,15 @@ class Database:
         import numpy as np
 
         size = self._read(
-            "SELECT length(vector) FROM embeddings WHERE model = ? GROUP BY 1 ORDER BY count(*) DESC LIMIT 1", (model,)
+            "SELECT length(vector) FROM embeddings WHERE model = ? AND typeof(vector) = 'blob' "
+            "GROUP BY 1 ORDER BY count(*) DESC LIMIT 1",
+            (model,),
         )
         if not size or not size[0][0] or size[0][0] % 4:
             return [], np.empty((0, 0), dtype=np.float32)
         stored = self._read(
             "SELECT e.id, m.vector FROM embeddings m JOIN entries e ON e.rowid = m.entry_rowid "
-            "WHERE m.model = ? AND length(m.vector) = ? ORDER BY m.rowid",
+            "WHERE m.model = ? AND typeof(m.vector) = 'blob' AND length(m.vector) = ? ORDER BY m.rowid",
             (model, size[0][0]),
         )
         matrix = np.frombuffer(b"".join(row[1] for row in stored), dtype="<f4").reshape(len(stored), -1)
@@ -328,23 +341,33 @@ class Database:
         """Return the vectors (p, d) of `model` for those of these entries that have some."""
         import numpy as np
 
+        size = self._usual_size(model)
         parts: dict[str, list[bytes]] = {}
         for some in _chunks(keys):
             for key, blob in self._read(
                 f"SELECT e.id, m.vector FROM entries e JOIN embeddings m ON m.entry_rowid = e.rowid "
-                f"WHERE m.model = ? AND e.id IN ({rows.marks(some)}) ORDER BY m.entry_rowid, m.part",
-                (model, *some),
+                f"WHERE m.model = ? AND typeof(m.vector) = 'blob' AND length(m.vector) = ? "
+                f"AND e.id IN ({rows.marks(some)}) ORDER BY m.entry_rowid, m.part",
+                (model, size, *some),
             ):
                 parts.setdefault(key, []).append(blob)
         found: dict[str, Matrix] = {}
         for key, blobs in parts.items():
-            size = max(map(len, blobs)) // 4 * 4
-            matrix = np.frombuffer(b"".join(b for b in blobs if size and len(b) == size), dtype="<f4")
-            matrix = matrix.reshape(-1, size // 4) if size else matrix.reshape(0, 0)
+            matrix = np.frombuffer(b"".join(blobs), dtype="<f4").reshape(len(blobs), -1)
             sound = np.isfinite(matrix).all(axis=1) & matrix.any(axis=1)
             if sound.any():
                 found[key] = matrix[sound]
         return found
+
+    def _usual_size(self, model: str) -> int:
+        """Return the bytes of a vector of `model`: what most of its first rows have, so that one damaged row decides nothing."""
+        found = self._read(
+            "SELECT size FROM (SELECT length(vector) AS size FROM embeddings "
+            "WHERE model = ? AND typeof(vector) = 'blob' AND length(vector) % 4 = 0 LIMIT 99) "
+            "GROUP BY 1 ORDER BY count(*) DESC LIMIT 1",
+            (model,),
+        )
+        return int(found[0][0]) if found else 0
 
     def nearest_passages(self, query: bytes, k: int, filters: Filters | None = None) -> list[str]:
         """Return the entry ids of up to k passages nearest to a vector, by sqlite-vec. See VecTable."""
@@ -543,7 +566,8 @@ def readable_errors(path: Path | None) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise BaseUnusable(base_file.explain(path, error)) from error
+        refused = getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB"
+        raise (BaseRefused if refused else BaseUnusable)(base_file.explain(path, error)) from error
 
 
 def copy_base(source: Path, target: Path) -> None:

@@ -196,7 +196,7 @@ END;
 CREATE TRIGGER entries_updated AFTER UPDATE OF {everything} ON entries BEGIN
     {_BUMP}
     UPDATE entries SET changed = {_REVISION},
-        revision = CASE WHEN new.revision = old.revision THEN old.revision + 1 ELSE new.revision END
+        revision = max(old.revision + 1, new.revision)
     WHERE rowid = new.rowid;
     INSERT OR REPLACE INTO tombstones SELECT old.id, {_REVISION} WHERE old.id <> new.id;
 END;

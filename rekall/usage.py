@@ -56,14 +56,18 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         return general
     name, rest = rest[0], rest[1:]
     command = find_command(name)
+    general.command = name
     if general.help:
         return argparse.Namespace(**{**vars(general), "command": "help", "topic": name})
     if name == "tag":  # its -TAG words look like options
         options = argparse.Namespace(**vars(general), id=rest[0] if rest else "", changes=rest[1:], literal=False)
-    else:
+    elif name in _TAKES_TEXT:
         options = _parser(command).parse_intermixed_args(rest, general)
-    _take_text(options, command, text)
-    options.command = name
+        _take_text(options, text)
+    elif text and name in _TAKES_NO_WORDS:
+        raise UsageError(_("{command} takes no text after --; see: rekall help {command}").format(command=name))
+    else:
+        options = _parser(command).parse_args([*rest, "--", *text] if text else rest, general)
     return options
 
 
@@ -100,15 +104,17 @@ def _general_options(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     return found, rest
 
 
-def _take_text(options: argparse.Namespace, command: Command, text: list[str]) -> None:
+# The commands whose words are one text, and where it goes.
+_TAKES_TEXT = {"search": "query", "add": "title"}
+_TAKES_NO_WORDS = ("list", "export", "backup", "stats")
+
+
+def _take_text(options: argparse.Namespace, text: list[str]) -> None:
     """Add the words behind `--` to the command's text."""
-    if not text:
-        return
-    target = "query" if hasattr(options, "query") else "title" if hasattr(options, "title") else None
-    if target is None:
-        raise UsageError(_("{command} takes no text after --; see: rekall help {command}").format(command=command.name))
-    setattr(options, target, [*getattr(options, target), *text])
-    options.literal = True
+    if text:
+        field = _TAKES_TEXT[options.command]
+        setattr(options, field, [*getattr(options, field), *text])
+        options.literal = True
 
 
 def find_command(name: str) -> Command:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
 
 from rekall.commands.room import Room
 from rekall.entry import TYPES, Entry, check_choice, clean_text, to_record
@@ -51,13 +52,22 @@ def _search_each_line(room: Room, request: Request, response: Response) -> None:
     """Answer each line of stdin with one JSON object, in order, blank lines included."""
     options, filters = request.options, filters_of(request)
     response.status = NOTHING_FOUND
-    while line := request.stdin.readline(MAX_QUERY_BYTES):
+    for line in _lines(request.stdin):
         text = clean_text(line.decode("utf-8", "replace")).strip()
         hits = room.find(text, options.limit, filters, options.arm)
         entries = _entries_of(room, hits)
         if hits:
             response.status = 0
         response.json({"query": text, "hits": [hit_object(hit, entries[hit.id], options.explain) for hit in hits]})
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of `stream`; of one longer than MAX_QUERY_BYTES, its beginning."""
+    while line := stream.readline(MAX_QUERY_BYTES):
+        rest = line
+        while rest and not rest.endswith(b"\n"):
+            rest = stream.readline(MAX_QUERY_BYTES)
+        yield line
 
 
 def similar_(room: Room, request: Request, response: Response) -> None:

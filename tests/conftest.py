@@ -1,0 +1,64 @@
+"""What most tests need: a private home, an entry in one call, an open base.
+
+Nothing here touches the user's own folders: every path lies in tmp_path.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any  # the fields of an Entry
+
+import pytest
+from hypothesis import settings
+
+from rekall.db import Database
+from rekall.entry import Entry, new_id
+
+# The same examples in every run, no folder of failures beside the tests, and no race against a busy machine.
+settings.register_profile("rekall", derandomize=True, database=None, deadline=None)
+settings.load_profile("rekall")
+
+STAMP = "2026-01-02T03:04:05.678Z"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    """Return an environment with a HOME and XDG folders of its own and no REKALL_ variable.
+
+    Its HOME exists (mode 0700); the XDG folders do not, as on a fresh machine. Pass it to a
+    subprocess as `env=home`, or to `find_base` and its like.
+    """
+    folder = tmp_path / "home"
+    folder.mkdir(mode=0o700)
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("REKALL_", "XDG_", "PYTHON"))}
+    return env | {
+        "HOME": str(folder),
+        "XDG_CONFIG_HOME": str(folder / ".config"),
+        "XDG_DATA_HOME": str(folder / ".local" / "share"),
+        "XDG_CACHE_HOME": str(folder / ".cache"),
+        "XDG_STATE_HOME": str(folder / ".local" / "state"),
+        "XDG_RUNTIME_DIR": "",
+        "NO_COLOR": "1",
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+    }
+
+
+@pytest.fixture
+def make_entry() -> Callable[..., Entry]:
+    """Return a function that makes an Entry: `make_entry("title", "content", tags=("a",))`."""
+
+    def make(title: str = "a title", content: str = "", **fields: Any) -> Entry:
+        defaults: dict[str, Any] = {"id": new_id(), "type": "til", "created_at": STAMP, "updated_at": STAMP}
+        return Entry(**(defaults | {"title": title, "content": content} | fields))
+
+    return make
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """Return an open, empty base in a folder of its own."""
+    with Database(tmp_path / "base" / "rekall.db") as opened:
+        yield opened

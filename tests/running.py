@@ -1,0 +1,106 @@
+"""Runs `rekall` as its users do: real processes, in a home of their own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any  # the fields of an Entry
+
+REPOSITORY = Path(__file__).parent.parent
+
+# A few entries for a base that has something to say; they are stored without a vector.
+NOTED: tuple[dict[str, Any], ...] = (
+    {
+        "id": "undo",
+        "type": "pattern",
+        "title": "Undo the last commit",
+        "content": "git reset --soft HEAD~1",
+        "tags": ("git",),
+    },
+    {"id": "cpp-1", "title": "C++ templates can't be foo-bar", "project": "shop", "created_at": "2025-01-01T00:00:00Z"},
+    {"id": "cpp-2", "type": "bug", "title": "The disk is full", "solution": "du -sh *", "tags": ("disk", "git")},
+)
+
+
+@dataclass
+class Answer:
+    """What one process said."""
+
+    status: int
+    output: str
+    errors: str
+
+
+@dataclass
+class Rekall:
+    """The command line. Whatever it is asked, it must not show a traceback; an error is one line."""
+
+    env: dict[str, str]
+    cwd: Path
+
+    @property
+    def base(self) -> Path:
+        return Path(self.env["XDG_DATA_HOME"], "rekall", "rekall.db")
+
+    def command(self, *words: str | bytes) -> list[str | bytes]:
+        return [sys.executable, "-P", "-W", "error", "-m", "rekall", *words]
+
+    def __call__(self, *words: str | bytes, stdin: bytes = b"", cwd: Path | None = None, **env: str) -> Answer:
+        done = subprocess.run(
+            self.command(*words), input=stdin, capture_output=True, cwd=cwd or self.cwd, env=self.env | env, timeout=60
+        )
+        answer = Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert "Traceback" not in answer.errors and "Exception ignored" not in answer.errors, answer.errors
+        if answer.status == 2 and not answer.output and "left out" not in answer.errors:
+            assert re.fullmatch(r"(Loading the model…\n)?rekall: [^\n]+\n", answer.errors), answer
+        return answer
+
+    def start(self, *words: str, **options: object) -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
+        streams = {"stdin": pipe, "stdout": pipe, "stderr": pipe} | options
+        return subprocess.Popen(self.command(*words), cwd=self.cwd, env=self.env, **streams)  # type: ignore[call-overload]
+
+    def on_terminal(self, *words: str, columns: int = 80, **env: str) -> str:
+        """Return what a terminal of that width is sent."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        environment = {key: value for key, value in self.env.items() if key not in ("NO_COLOR", "COLUMNS")} | env
+        command = self.command(*words)
+        with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=self.cwd):
+            os.close(theirs)
+            sent = b"".join(iter(lambda: _read(ours), b""))
+        os.close(ours)
+        assert b"Traceback" not in sent
+        return sent.decode().replace("\r\n", "\n")
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # EIO: nobody has the other end open any more
+        return b""
+
+
+def rekall_in(home: dict[str, str]) -> Rekall:
+    """Return a `rekall` in a new working folder below the home that `home` names."""
+    work = Path(home["HOME"], "work")
+    work.mkdir()
+    return Rekall(home | {"PYTHONPATH": str(REPOSITORY), "TERM": "xterm-256color"}, work)
+
+
+def wait_for(true: Callable[[], object], seconds: float = 30) -> None:
+    """Return when `true` says so; fail when it has not for too long."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)

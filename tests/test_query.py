@@ -1,0 +1,128 @@
+"""What a user asks for: words, times, filters."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rekall.errors import UsageError
+from rekall.query import MAX_TERMS, Filters, parse_time, terms
+
+MOMENT = datetime(2026, 11, 23, 8, 48, 0, tzinfo=UTC)
+any_text = st.text(alphabet=st.characters(exclude_categories=()))
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the process live in Berlin: UTC+1, or UTC+2 in summer."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", []),
+        ("C++", ["c"]),
+        ("can't", ["can", "t"]),
+        ("foo-bar foo", ["foo", "bar"]),
+        ('"', []),
+        ("NEAR(a AND b)", ["near", "a", "and", "b"]),
+        ("snake_case", ["snake", "case"]),
+        ("getAllVectors", ["getallvectors", "get", "all", "vectors"]),
+        ("a\x00b", ["a", "b"]),
+        ("e\u0301te", ["éte"]),
+        ("日本語 text", ["日本語", "text"]),
+        ("ECONNREFUSED", ["econnrefused"]),
+        ("10.0.0.1:5432", ["10", "0", "1", "5432"]),
+    ],
+)
+def test_terms_table(text: str, words: list[str]):
+    assert terms(text) == words
+
+
+@given(any_text)
+def test_terms_hold_letters_and_digits_only_each_once(text: str):
+    found = terms(text)
+    assert len(found) == len(set(found)) <= MAX_TERMS
+    assert all(word and '"' not in word and "\x00" not in word for word in found)
+    "".join(found).encode("utf-8")
+
+
+def test_a_pasted_document_is_named_by_its_first_words():
+    assert terms(" ".join(f"w{i}" for i in range(5000))) == [f"w{i}" for i in range(MAX_TERMS)]
+
+
+@pytest.mark.parametrize(
+    ("text", "when"),
+    [
+        ("30d", "2026-10-24T08:48:00"),
+        ("2w", "2026-11-09T08:48:00"),
+        ("6h", "2026-11-23T02:48:00"),
+        ("90min", "2026-11-23T07:18:00"),
+        (" 1 d ", "2026-11-22T08:48:00"),
+        ("0d", "2026-11-23T08:48:00"),
+        ("2026-11-01T12:00:00Z", "2026-11-01T12:00:00"),
+        ("2026-11-01T12:00:00.999+02:00", "2026-11-01T10:00:00"),
+    ],
+)
+def test_times_table(text: str, when: str):
+    assert parse_time(text, MOMENT) == when
+
+
+@pytest.mark.parametrize(
+    ("text", "when"),
+    [
+        ("2026-11-01", "2026-10-31T23:00:00"),
+        ("2026-07-01", "2026-06-30T22:00:00"),
+        ("2026-07-01 12:00", "2026-07-01T10:00:00"),
+        ("2026-07-01T12:00Z", "2026-07-01T12:00:00"),
+    ],
+)
+def test_a_time_without_a_zone_is_local(berlin: None, text: str, when: str):
+    assert parse_time(text) == when
+
+
+def test_months_and_years_are_of_mean_length():
+    year, month = (datetime.fromisoformat(parse_time(text, MOMENT) + "Z") for text in ("1y", "1m"))
+    assert timedelta(days=365) < MOMENT - year < timedelta(days=366)
+    assert timedelta(days=30) < MOMENT - month < timedelta(days=31)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "d", "-3d", "3", "3x", "2026-13-01", "2026-02-30", "9999999d", "999999y"]
+)
+def test_a_time_that_is_none_says_what_would_be_one(text: str):
+    with pytest.raises(UsageError, match="30d"):
+        parse_time(text, MOMENT)
+
+
+@given(st.datetimes(timezones=st.just(UTC)), st.datetimes(timezones=st.just(UTC)))
+def test_times_compare_as_text_as_they_do_in_time(one: datetime, other: datetime):
+    first, second = parse_time(one.isoformat()), parse_time(other.isoformat())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", first)
+    if one.replace(microsecond=0) < other.replace(microsecond=0):
+        assert first < second
+
+
+def test_filters_are_true_when_they_narrow_anything():
+    assert not Filters()
+    assert all(
+        [
+            Filters(types=("bug",)),
+            Filters(tags=("a",)),
+            Filters(projects=("p",)),
+            Filters(since="x"),
+            Filters(until="x"),
+            Filters(status="active"),
+        ]
+    )

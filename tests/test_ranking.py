@@ -1,0 +1,110 @@
+"""One order out of words and meaning. Pure: scores in, hits out."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rekall.ranking import Hit, by_meaning, by_words, fuse
+from rekall.words import Matches
+
+ids = st.sampled_from([f"e{i}" for i in range(12)])
+words_found = st.dictionaries(ids, st.floats(1e-6, 50)).map(lambda found: sorted(found.items(), key=lambda p: -p[1]))
+cosines = st.dictionaries(ids, st.floats(-1, 1).map(lambda x: round(x, 6)))
+
+
+def matches(found: dict[str, float], ideal: float = 0.0) -> Matches:
+    return Matches(sorted(found.items(), key=lambda pair: -pair[1]), ideal)
+
+
+def order(hits: list[Hit]) -> str:
+    return "".join(hit.id for hit in hits)
+
+
+def test_nothing_found_is_no_hits():
+    assert (fuse(matches({}), {}), by_words(matches({})), by_meaning({})) == ([], [], [])
+
+
+def test_words_are_measured_by_what_a_perfect_match_would_score():
+    hits = by_words(matches({"a": 4.0, "b": 2.0}, ideal=8.0))
+    assert [(hit.id, hit.score, hit.words, hit.bm25) for hit in hits] == [("a", 0.5, 0.5, 4.0), ("b", 0.25, 0.25, 2.0)]
+
+
+def test_a_match_better_than_the_ideal_counts_as_perfect():
+    assert by_words(matches({"a": 9.0, "b": 3.0}, ideal=1.0))[0].score == 1
+
+
+def test_meaning_alone_scores_the_cosine_itself():
+    hits = by_meaning({"a": -0.25, "b": 0.5})
+    assert [(hit.id, hit.score, hit.cosine, hit.words) for hit in hits] == [
+        ("b", 0.5, 0.5, None),
+        ("a", -0.25, -0.25, None),
+    ]
+
+
+def test_meaning_is_stretched_over_the_candidates_and_added():
+    hits = {hit.id: hit for hit in fuse(matches({"a": 4.0}, 8.0), {"a": 0.2, "b": 0.6, "c": 0.4}, weight=1.0)}
+    assert {key: hit.meaning for key, hit in hits.items()} == pytest.approx({"a": 0, "b": 1, "c": 0.5})
+    assert {key: hit.score for key, hit in hits.items()} == pytest.approx({"a": 0.5, "b": 1, "c": 0.5})
+
+
+@pytest.mark.parametrize(("weight", "first"), [(0.0, "w"), (0.4, "w"), (0.6, "m"), (2.0, "m")])
+def test_the_weight_decides_between_the_arms(weight: float, first: str):
+    assert fuse(matches({"w": 4.0}, 8.0), {"w": 0.1, "m": 0.9}, weight)[0].id == first
+
+
+def test_an_entry_both_arms_name_goes_before_one_that_only_one_names():
+    assert order(fuse(matches({"a": 5.0, "b": 5.0}, 5.0), {"b": 0.9, "c": 0.9, "d": 0.1}))[0] == "b"
+
+
+def test_an_entry_without_a_vector_is_found_by_its_words():
+    (hit,) = fuse(matches({"a": 2.0}, 4.0), {})
+    assert (hit.score, hit.words, hit.meaning, hit.cosine) == (0.5, 0.5, None, None)
+
+
+def test_a_poor_match_by_one_common_word_does_not_beat_the_one_that_means_the_same():
+    assert order(fuse(matches({"when": 0.3}, 12.0), {"when": 0.1, "same": 0.7})) == "same" + "when"
+
+
+@pytest.mark.parametrize("score", [0.5, 0.0, -0.5])
+def test_ties_go_by_id(score: float):
+    keys = ["c", "a", "d", "b"]
+    assert order(by_meaning(dict.fromkeys(keys, score))) == "abcd"
+    assert order(fuse(matches({}), dict.fromkeys(keys, score))) == "abcd"
+    assert order(by_words(matches(dict.fromkeys(keys, 1.0), 2.0))) == "abcd"
+
+
+def test_one_candidate_or_equal_cosines_divide_nothing_by_zero():
+    assert [hit.meaning for hit in fuse(matches({}), {"a": 0.3, "b": 0.3})] == [0, 0]
+
+
+@given(words_found, st.floats(0, 60), cosines, st.floats(0, 3))
+def test_every_candidate_comes_once_best_first_with_its_parts(
+    found: list[tuple[str, float]], ideal: float, near: dict[str, float], weight: float
+):
+    hits = fuse(Matches(found, ideal), near, weight)
+    assert sorted(hit.id for hit in hits) == sorted({*dict(found), *near})
+    assert hits == sorted(hits, key=lambda hit: (-hit.score, hit.id))
+    for hit in hits:
+        assert (hit.words is None) == (hit.id not in dict(found))
+        assert hit.cosine == near.get(hit.id)
+        assert hit.words is None or 0 <= hit.words <= 1
+        assert hit.meaning is None or 0 <= hit.meaning <= 1
+        assert hit.score == pytest.approx((hit.words or 0) + weight * (hit.meaning or 0), abs=1e-5)
+
+
+@given(words_found, st.floats(0, 60), cosines)
+def test_the_order_does_not_depend_on_the_order_in_which_candidates_came(
+    found: list[tuple[str, float]], ideal: float, near: dict[str, float]
+):
+    turned = Matches(found[::-1], ideal), dict(reversed(near.items()))
+    assert fuse(*turned) == fuse(Matches(found, ideal), near)
+    assert by_meaning(turned[1]) == by_meaning(near)
+    assert by_words(turned[0]) == by_words(Matches(found, ideal))
+
+
+@given(words_found.filter(bool), st.floats(0, 60))
+def test_more_words_never_make_a_hit_worse(found: list[tuple[str, float]], ideal: float):
+    scores = {hit.id: hit.score for hit in by_words(Matches(found, ideal))}
+    assert [scores[key] for key, _ in found] == sorted(scores.values(), reverse=True)

@@ -1,0 +1,119 @@
+"""What a command line may be, as tables: words in, options out."""
+
+from __future__ import annotations
+
+from typing import Any  # values of options
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rekall.entry import RELATIONS, TYPES
+from rekall.errors import RekallError, UsageError
+from rekall.usage import COMMANDS, find_command, help_text, parse
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", {"command": ""}),
+        ("--db x", {"command": "", "db": "x"}),
+        ("-h", {"command": "help", "topic": None}),
+        ("--help", {"command": "help", "topic": None}),
+        ("search --help x", {"command": "help", "topic": "search"}),
+        ("--version", {"command": "--version"}),
+        ("help", {"command": "help", "topic": None}),
+        ("help add", {"command": "help", "topic": "add"}),
+        ("search", {"query": [], "limit": 10, "arm": "both", "format": "text", "type": [], "literal": False}),
+        ("search a b", {"query": ["a", "b"]}),
+        ("search -n 3 a --words b --json", {"query": ["a", "b"], "limit": 3, "arm": "words", "format": "json"}),
+        ("search a -n5 --semantic -0", {"limit": 5, "arm": "meaning", "format": "nul"}),
+        ("search a --limit=5 --explain --no-context", {"limit": 5, "explain": True, "no_context": True}),
+        ("search a -t bug --type til --tag x -p p", {"type": ["bug", "til"], "tag": ["x"], "project": ["p"]}),
+        ("search a --since 30d --until 2026-01-01", {"since": "30d", "until": "2026-01-01"}),
+        ("search -", {"query": ["-"], "literal": False}),
+        ("search - --each-line", {"query": ["-"], "each_line": True}),
+        ("search -- -", {"query": ["-"], "literal": True}),
+        ("search a -- --json -- b", {"query": ["a", "--json", "--", "b"], "format": "text", "literal": True}),
+        ("search a --db x", {"db": "x", "query": ["a"]}),
+        ("--db=x search a", {"db": "x"}),
+        ("--global search a", {"skip_project": True}),
+        ("search a --global", {"skip_project": True, "query": ["a"]}),
+        ("add til a b", {"type": "til", "title": ["a", "b"], "tags": None, "content": None, "edit": False}),
+        ("add -t x,y til a -p p b -c -", {"title": ["a", "b"], "tags": "x,y", "project": "p", "content": "-"}),
+        ("add til -- -a", {"title": ["-a"], "literal": True}),
+        ("add bug a --error E1 --error E2 --file f", {"error": ["E1", "E2"], "file": ["f"]}),
+        ("add til a --situation s --solution t", {"situation": "s", "solution": "t", "what_failed": None}),
+        ("add til a --what-failed w --source u --edit", {"what_failed": "w", "source": "u", "edit": True}),
+        ("edit ID --title x --type bug --status obsolete", {"new_title": "x", "type": "bug", "status": "obsolete"}),
+        ("tag ID +a -b", {"id": "ID", "changes": ["+a", "-b"]}),
+        ("tag ID", {"id": "ID", "changes": []}),
+        ("link A B", {"source": "A", "target": "B", "relation": "related", "reason": None}),
+        ("link A -r supersedes B --reason why", {"relation": "supersedes", "reason": "why"}),
+        ("unlink A B", {"relation": None}),
+        ("list", {"limit": None, "status": None}),
+        ("list --status obsolete -n 2", {"limit": 2, "status": "obsolete"}),
+        ("import p --no-wait", {"path": "p", "no_wait": True}),
+        ("export", {"output": None, "format": "jsonl"}),
+        ("export -o f --format markdown", {"output": "f", "format": "markdown"}),
+        ("index rebuild --embed", {"action": "rebuild", "embed": True}),
+        ("index verify --json", {"action": "verify", "json": True}),
+        ("stats --memory --json", {"memory": True, "json": True}),
+        ("config get k", {"action": "get", "key": "k", "value": None}),
+        ("config set k v", {"action": "set", "key": "k", "value": "v"}),
+        ("backup -o f", {"output": "f"}),
+    ],
+)  # fmt: skip
+def test_a_line_is_taken_apart(line: str, expected: dict[str, Any]) -> None:
+    options = vars(parse(line.split()))
+    assert {name: options[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "serach", "--nonsense", "-- x", "--db", "search --db=", "search --json --tsv", "search --words --semantic",
+        "search -n", "search -n 0", "search -n -1", "search -n 1.5", "search -n x", "search --nonsense", "search --jso",
+        "add", "add nonsense title", "add til a --nonsense", "show", "show a b", "link a", "link a b -r friend",
+        "index", "index mend", "config", "config drop", "export --format xml", "list --status gone", "list -- x",
+        "import", "link a b c",
+    ],
+)  # fmt: skip
+def test_a_line_that_is_not_understood_names_the_next_step(line: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(line.split())
+    message = str(caught.value)
+    assert "\n" not in message and ("rekall " in message or "did you mean" in message or "--db" in message)
+
+
+WORDS = st.sampled_from(["--", "-", "--db", "search", "add", "til", "tag", "-n", "-c", "--json", "-0"])
+
+
+@given(st.lists(st.one_of(WORDS, st.text(max_size=6)), max_size=6))
+def test_no_line_raises_anything_else(words: list[str]) -> None:
+    try:
+        options = parse(words)
+    except RekallError as error:
+        assert error.status == 2
+    else:
+        assert options.command in {"", "--version", *(command.name for command in COMMANDS)}
+
+
+@pytest.mark.parametrize(
+    ("typo", "near"), [("serach", "search"), ("lits", "list"), ("improt", "import"), ("ad", "add")]
+)
+def test_a_typo_is_answered_with_the_command_meant(typo: str, near: str) -> None:
+    with pytest.raises(UsageError, match=f"did you mean {near}"):
+        find_command(typo)
+
+
+def test_every_command_is_explained() -> None:
+    page = help_text(None)
+    for command in COMMANDS:
+        assert command.summary in page
+        text = help_text(command.name)
+        assert command.summary in text and text.startswith(f"usage: rekall {command.name}")
+    assert all(name in help_text("add") for name in TYPES)
+    assert all(name in help_text("link") for name in RELATIONS)
+    with pytest.raises(UsageError):
+        help_text("nonsense")
