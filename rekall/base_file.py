@@ -108,7 +108,11 @@ def use_write_ahead_log(connection: schema.Connection) -> None:
 
 
 def _carry_over(connection: schema.Connection, path: Path, version: int, copy: Callable[[Path, Path], None]) -> Path:
-    backup = path.with_name(f"{path.name}.v{version}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.bak")
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    names = (
+        path.with_name(f"{path.name}.v{version}-{stamp}{more}.bak") for more in ("", *map("-{}".format, range(2, 99)))
+    )
+    backup = next(name for name in names if not name.exists())
     copy(path, backup)
     try:
         old_rekall.carry_over(connection)
@@ -117,7 +121,7 @@ def _carry_over(connection: schema.Connection, path: Path, version: int, copy: C
             _(
                 "base {path} of the older rekall could not be carried over ({error}); "
                 "it is as it was, and a backup is at {backup}"
-            ).format(path=path, error=error, backup=backup)
+            ).format(path=path, error=" ".join(str(error).split()), backup=backup)
         ) from error
     path.chmod(0o600)
     return backup

@@ -20,6 +20,7 @@ from rekall.config import Config, config_path, find_base
 from rekall.errors import CANCELLED, RekallError, UsageError
 from rekall.language import _, speaking
 from rekall.protocol import Request, Response, Terminal
+from rekall.render import plain
 from rekall.usage import parse
 
 
@@ -35,13 +36,13 @@ class _Streams:
 
     def note(self, text: str) -> None:
         self._output.flush()
-        self._errors.write(text)
+        self._errors.write(plain(text))
         self._errors.flush()
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Answer one command line and return its exit status."""
-    output, errors = _text_stream(sys.stdout, 1), _text_stream(sys.stderr, 2)
+    output, errors = _text_stream(sys.stdout), _text_stream(sys.stderr)
     response = Response(_Streams(output, errors))
     with speaking(os.environ):
         try:
@@ -56,6 +57,7 @@ def main(words: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             _discard(output)
         except OSError as error:
+            _discard(output)  # a full disk would fail again at every flush
             response.status = UsageError.status
             response.note(f"rekall: {error.filename or ''} {error.strerror}".replace("  ", " "))
     return response.status
@@ -119,10 +121,10 @@ def _terminal(env: Mapping[str, str]) -> Terminal:
     return Terminal(shutil.get_terminal_size().columns, output_is_tty, _is_tty(2), colour)
 
 
-def _text_stream(stream: TextIO | None, descriptor: int) -> TextIO:
+def _text_stream(stream: TextIO | None) -> TextIO:
     """Return a stream that writes UTF-8 whatever the locale; one that is closed swallows what it gets."""
     if stream is None:
-        return open(os.devnull, "w", encoding="utf-8")
+        return io.StringIO()
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(encoding="utf-8", errors="replace")
     return stream

@@ -165,6 +165,17 @@ class Database:
             self._connection.executemany(sql, map(rows.to_row, entries))
             self._touched.update(entry.id for entry in entries)
 
+    def imports(self) -> dict[str, tuple[str, str]]:
+        """Return place → (entry id, digest) of every note that was imported."""
+        return {row[0]: (row[1], row[2]) for row in self._read("SELECT place, entry_id, digest FROM imports", ())}
+
+    def remember_imports(self, notes: Iterable[tuple[str, str, str]]) -> None:
+        """Note (place, entry id, digest) of imported notes."""
+        with self.transaction():
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO imports(place, entry_id, digest) VALUES (?, ?, ?)", notes
+            )
+
     def update(self, entry: Entry) -> None:
         """Replace the entry with this id; its revision goes up by one, its `updated_at` is as given."""
         assignments = ", ".join(f"{name} = ?" for name in rows.COLUMNS)
@@ -360,7 +371,7 @@ class Database:
         return found
 
     def _usual_size(self, model: str) -> int:
-        """Return the bytes of a vector of `model`: what most of its first rows have, so that one damaged row decides nothing."""
+        """Return the bytes of a vector of `model`: what most rows of a sample have."""
         found = self._read(
             "SELECT size FROM (SELECT length(vector) AS size FROM embeddings "
             "WHERE model = ? AND typeof(vector) = 'blob' AND length(vector) % 4 = 0 LIMIT 99) "
@@ -467,6 +478,7 @@ class Database:
         """Put every entry in the queue. The old vectors answer until the new ones take their place."""
         with self.transaction():
             self._connection.execute("UPDATE embeddings SET recipe = 'stale' WHERE model = ?", (model,))
+            self._connection.execute("UPDATE state SET value = value + 1 WHERE key = 'revision'")
 
     # --- what changed ---
 

@@ -202,15 +202,10 @@ class EmbeddingService:
         return dict(sorted(exact.items(), key=lambda pair: (-pair[1], pair[0]))[:count])
 
     def _entry_vectors(self, key: str) -> Matrix:
-        """Return the vectors (p, d) of an entry, embedding it now if it has none."""
-        held = self._cache.get(key)
-        if held is None:
-            _held, held, _starts = self._source().vectors([key])
-            if not len(held):
-                entry = self._database.get(key)
-                held = self._run(lambda: self._encode(Pending(entry, partly=False)))
-            self._cache.put(key, held)
-        return held
+        """Return the vectors (p, d) of an entry, embedding it now if it has none. Raises EntryNotFound."""
+        entry = self._database.get(key)
+        _held, rows, _starts = self._source().vectors([key])
+        return rows if len(rows) else self._run(lambda: self._encode(Pending(entry, partly=False)))
 
 
 def _cosines(source: Nearness, keys: Iterable[str], query: Matrix) -> dict[str, float]:

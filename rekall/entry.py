@@ -24,6 +24,7 @@ LIST_FIELDS = ("tags", "errors", "files")
 LONG_TEXT_FIELDS = ("content", "situation", "solution", "what_failed")
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_WINDOWS_LINE_END = re.compile(r"\r+\n")  # \r\r\n is what Windows programs print through a pipe
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CAMEL_WORD = re.compile(r"\b\w*[a-z0-9][A-Z]\w*")
 _CAMEL_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -112,7 +113,7 @@ def clean_text(text: str) -> str:
     Bytes that were not UTF-8 arrive as lone surrogates; each becomes U+FFFD. NUL ends a string for
     too many programs to be worth keeping and becomes U+FFFD too.
     """
-    return _replace_surrogates(text).replace("\x00", "\ufffd").replace("\r\n", "\n")
+    return _WINDOWS_LINE_END.sub("\n", _replace_surrogates(text).replace("\x00", "\ufffd"))
 
 
 def _replace_surrogates(text: str) -> str:
@@ -213,6 +214,18 @@ def from_record(record: dict[str, Any]) -> Entry:
     return checked(Entry(**values))
 
 
+def _clean_json(value: Any) -> Any:
+    """Return a JSON value whose texts can be stored. Raises ValueError for numbers that JSON has not."""
+    if isinstance(value, dict):
+        return {clean_text(key): _clean_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_clean_json(item) for item in value]
+    if isinstance(value, str):
+        return clean_text(value)
+    json.dumps(value, allow_nan=False)
+    return value
+
+
 def _field(name: str, value: Any) -> Any:
     """Return one field's value in the kind Entry holds, or raise InvalidEntry."""
     if name in LIST_FIELDS:
@@ -225,12 +238,11 @@ def _field(name: str, value: Any) -> Any:
         if not isinstance(value, dict):
             raise InvalidEntry(_("extra must be an object, found {value!r}").format(value=value))
         try:
-            json.dumps(value, allow_nan=False)
+            return _clean_json(value)
         except (ValueError, TypeError, RecursionError) as error:
             raise InvalidEntry(_("extra cannot be written as JSON: {error}").format(error=error)) from None
-        return value
     if name == "revision":
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**53:
             raise InvalidEntry(_("revision must be a whole number from 1, found {value!r}").format(value=value))
         return value
     if not isinstance(value, str):

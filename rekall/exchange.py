@@ -7,6 +7,7 @@ left out whole and named; the others go in.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import os
@@ -20,7 +21,21 @@ from typing import IO, Any  # JSON values
 
 from rekall.capture import read_markdown, to_markdown
 from rekall.db import Database, copy_base
-from rekall.entry import RELATIONS, STATUSES, TYPES, Entry, Link, from_record, is_id, now, one_line, to_record
+from rekall.entry import (
+    FIELDS,
+    LIST_FIELDS,
+    RELATIONS,
+    STATUSES,
+    TYPES,
+    Entry,
+    Link,
+    clean_text,
+    from_record,
+    is_id,
+    now,
+    one_line,
+    to_record,
+)
 from rekall.errors import InvalidEntry, RekallError, UsageError
 from rekall.language import _
 
@@ -29,19 +44,21 @@ BATCH = 100
 # A note or a JSONL line longer than this is no note.
 MAX_BYTES = 64 * 1024 * 1024
 
-_IMPORTED_FROM = "imported_from"
-
 
 @dataclass(frozen=True)
 class Found:
-    """One record of a source: an entry with the links it names, or the reason why it is none."""
+    """One record of a source: an entry with the links it names, or the reason why it is none.
+
+    `is_note`: it is a file of its own, at `place`.
+    """
 
     place: str
     entry: Entry | None = None
+    is_note: bool = False
     links: tuple[Link, ...] = ()
     problem: str = ""
     has_id: bool = False
-    has_time: bool = False
+    written: str = ""  # when the record was written last, as far as its source tells
 
 
 @dataclass
@@ -53,6 +70,14 @@ class Report:
     unchanged: int = 0
     kept: int = 0  # edited here after the record was written: ours stays
     problems: list[str] = field(default_factory=list)
+
+    def include(self, other: Report) -> None:
+        """Add what another report counted."""
+        self.added += other.added
+        self.updated += other.updated
+        self.unchanged += other.unchanged
+        self.kept += other.kept
+        self.problems += other.problems
 
     @property
     def total(self) -> int:
@@ -114,15 +139,21 @@ def _read_note(path: Path, top: Path) -> Found:
         if not text.strip():
             return Found(str(path), problem=_("empty"))
         record = read_markdown(text)
-        entry = _entry_of_note(record, path, path.relative_to(top).parent.parts, _utc(status.st_mtime))
-        return Found(str(path), entry, has_id="id" in record, has_time=True)
+        place, modified = _name_of(path), _utc(status.st_mtime)
+        entry = _entry_of_note(record, place, path.relative_to(top).parent.parts, modified)
+        return Found(place, entry, is_note=True, has_id=entry.id == record.get("id"), written=modified)
     except OSError as error:
         return Found(str(path), problem=error.strerror or str(error))
     except InvalidEntry as error:
         return Found(str(path), problem=str(error))
 
 
-def _entry_of_note(record: dict[str, Any], path: Path, folders: tuple[str, ...], modified: str) -> Entry:
+def _name_of(path: Path) -> str:
+    """Return the real path as text. Bytes that are not UTF-8 are written as they are in a shell: \\xff."""
+    return os.fsencode(os.path.realpath(path)).decode("utf-8", "backslashreplace")
+
+
+def _entry_of_note(record: dict[str, Any], place: str, folders: tuple[str, ...], modified: str) -> Entry:
     """Return the Entry of a note; what its front matter does not say comes from where and when the file is.
 
     Words of another tool that are no id, type or status of ours are kept in `extra`. Raises InvalidEntry.
@@ -130,12 +161,14 @@ def _entry_of_note(record: dict[str, Any], path: Path, folders: tuple[str, ...],
     for name, fits in (("id", is_id), ("type", TYPES.__contains__), ("status", STATUSES.__contains__)):
         if name in record and not (isinstance(record[name], str) and fits(record[name])):
             record[f"note_{name}"] = record.pop(name)
-    place = os.path.realpath(path).encode("utf-8", "replace").decode("utf-8")
-    tags = [*record.pop("tags", ()), *(one_line(part).replace(",", " ") for part in folders)]
-    title = record.pop("title", None) or one_line(path.stem.replace("-", " "))
-    defaults = {"created_at": modified, "updated_at": modified, "source": place}
-    entry = from_record({**defaults, **record, "title": title, "tags": list(dict.fromkeys(tags))})
-    return replace(entry, extra={**entry.extra, _IMPORTED_FROM: place})
+    for name in FIELDS:
+        if name not in (*LIST_FIELDS, "extra", "revision") and isinstance(record.get(name), (list, dict)):
+            record[f"note_{name}"] = record.pop(name)
+    tags = [*map(str, record.pop("tags", ())), *(os.fsencode(part).decode("utf-8", "replace") for part in folders)]
+    tags = [one_line(tag).replace(",", " ") for tag in tags]
+    title = record.pop("title", None) or one_line(Path(place).stem.replace("-", " "))
+    defaults = {"created_at": modified, "updated_at": modified, **({} if "id" in record else {"source": place})}
+    return from_record({**defaults, **record, "title": title, "tags": list(dict.fromkeys(tags))})
 
 
 def _utc(timestamp: float) -> str:
@@ -146,6 +179,7 @@ def _utc(timestamp: float) -> str:
 def _read_jsonl(path: Path) -> Iterator[Found]:
     with path.open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(MAX_BYTES), b""), start=1):
+            line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             if line.strip():
                 yield _read_line(f"{path}:{number}", line)
 
@@ -156,9 +190,9 @@ def _read_line(place: str, line: bytes) -> Found:
         if not isinstance(record, dict):
             raise InvalidEntry(_("a JSON object is wanted, found {kind}").format(kind=type(record).__name__))
         entry = from_record(record)
-        return Found(
-            place, entry, tuple(_links(entry.id, record.get("links"))), "", "id" in record, "updated_at" in record
-        )
+        written = entry.updated_at if "updated_at" in record else ""
+        links = tuple(_links(entry.id, record.get("links")))
+        return Found(place, entry, links=links, has_id="id" in record, written=written)
     except InvalidEntry as error:
         return Found(place, problem=str(error))
     except (ValueError, RecursionError) as error:
@@ -179,7 +213,8 @@ def _links(source: str, records: Any) -> Iterator[Link]:
                 )
             )
         reason, made = record.get("reason"), record.get("created_at")
-        yield Link(source, record["target"], record["relation"], str(reason) if reason else None, str(made or now()))
+        target, made = clean_text(record["target"]), clean_text(str(made or now()))
+        yield Link(source, target, record["relation"], clean_text(str(reason)) if reason else None, made)
 
 
 def _read_base(path: Path) -> Iterator[Found]:
@@ -189,7 +224,8 @@ def _read_base(path: Path) -> Iterator[Found]:
         copy_base(path, copy)
         with Database(copy) as other:
             for entry in other.each():
-                yield Found(f"{path}:{entry.id}", entry, tuple(other.links_from(entry.id)), "", True, True)
+                links = tuple(other.links_from(entry.id))
+                yield Found(f"{path}:{entry.id}", entry, links=links, has_id=True, written=entry.updated_at)
 
 
 # --- bringing in ---
@@ -218,87 +254,95 @@ def bring_in(database: Database, records: Iterable[Found], on_progress: Callable
 
 
 class _Known:
-    """What the base holds already: ids, where entries came from, and what they say."""
+    """What the base holds already: ids, which files entries came from, and what they say."""
 
     def __init__(self, database: Database) -> None:
         self.ids: set[str] = set()
-        self.by_place: dict[str, str] = {}
-        self.by_text: dict[bytes, str] = {}
+        self.by_text: dict[str, str] = {}
+        self.imports = database.imports()
         for entry in database.each():
             self.remember(entry)
 
     def remember(self, entry: Entry) -> None:
         self.ids.add(entry.id)
-        self.by_text[_digest(entry)] = entry.id
-        place = entry.extra.get(_IMPORTED_FROM)
-        if isinstance(place, str):
-            self.by_place[place] = entry.id
+        self.by_text[digest(entry)] = entry.id
 
     def same_as(self, record: Found) -> str | None:
         """Return the id of the entry that `record` is about, if it is there."""
         assert record.entry is not None
         if record.has_id:
             return record.entry.id if record.entry.id in self.ids else None
-        place = record.entry.extra.get(_IMPORTED_FROM)
-        return (self.by_place.get(place) if isinstance(place, str) else None) or self.by_text.get(_digest(record.entry))
+        imported = self.imports.get(record.place)
+        return imported[0] if imported and imported[0] in self.ids else self.by_text.get(digest(record.entry))
 
 
-def _digest(entry: Entry) -> bytes:
-    """Return a fingerprint of what an entry says, whatever its id, times and tags."""
-    texts = (entry.type, entry.title, entry.content, entry.situation, entry.solution, entry.what_failed, *entry.errors)
-    return hashlib.blake2b("\0".join(texts).encode("utf-8"), digest_size=16).digest()
+def digest(entry: Entry) -> str:
+    """Return a fingerprint of what an entry says: all but its id, times, source, revision and extra."""
+    texts = (entry.type, entry.title, entry.content, entry.project, entry.status, entry.situation, entry.solution)
+    said = [*texts, entry.what_failed, *sorted(entry.tags), None, *entry.errors, None, *entry.files]
+    return hashlib.blake2b(json.dumps(said).encode(), digest_size=16).hexdigest()
 
 
 def _store(database: Database, known: _Known, batch: list[Found], report: Report) -> list[Link]:
     """Store one batch in one transaction; return the links its records name."""
     links: list[Link] = []
-    new: list[Entry] = []
-    count = {"added": 0, "updated": 0, "unchanged": 0, "kept": 0}
-    problems: list[str] = []
+    new: dict[str, Entry] = {}
+    notes: list[tuple[str, str, str]] = []
+    done = Report()
     with database.transaction():
         for record in batch:
             if record.entry is None:
-                problems.append(f"{record.place}: {record.problem}")
+                done.problems.append(f"{record.place}: {record.problem}")
                 continue
             there = known.same_as(record)
             if there is None:
-                new.append(record.entry)
+                new[record.entry.id] = record.entry
                 known.remember(record.entry)
-                count["added"] += 1
-            elif any(entry.id == there for entry in new):
-                count["unchanged"] += 1  # twice in one source
+                done.added += 1
+            elif there in new:
+                done.unchanged += 1  # twice in one source
             else:
-                count[_meet(database, known, there, record)] += 1
+                _meet(database, known, database.get(there), record, done)
             links += record.links
-        database.add_many(new)
-    for name, number in count.items():
-        setattr(report, name, getattr(report, name) + number)
-    report.problems += problems
+            if record.is_note:
+                notes.append((record.place, there or record.entry.id, digest(record.entry)))
+        database.add_many(list(new.values()))
+        database.remember_imports(notes)
+    known.imports.update({place: (key, said) for place, key, said in notes})
+    report.include(done)
     return links
 
 
-def _meet(database: Database, known: _Known, there: str, record: Found) -> str:
-    """Decide between an entry and a record about it: the one written later stays. Say what was done."""
+def _meet(database: Database, known: _Known, ours: Entry, record: Found, done: Report) -> None:
+    """Decide between an entry and a record about it, and count what was done.
+
+    A note that says what it said at the last import changes nothing. Else the record takes the
+    entry's place, unless the entry was edited here and that was later.
+    """
     assert record.entry is not None
-    ours = database.get(there)
-    theirs = replace(record.entry, id=ours.id, revision=ours.revision, created_at=ours.created_at)
-    theirs = replace(theirs, updated_at=record.entry.updated_at if record.has_time else ours.updated_at)
-    if not record.has_id:  # the same words under another name or place are the same note
-        theirs = replace(theirs, extra={**ours.extra, **theirs.extra})
-    if replace(theirs, updated_at=ours.updated_at) == ours:
-        return "unchanged"
-    if (
-        not record.has_id
-        and _digest(theirs) == _digest(ours)
-        and known.by_place.get(str(theirs.extra.get(_IMPORTED_FROM))) != there
-    ):
-        return "unchanged"
-    if record.has_time and theirs.updated_at <= ours.updated_at:
-        return "kept"
-    theirs = theirs if record.has_time else replace(theirs, updated_at=now())
-    database.update(theirs)
-    known.remember(theirs)
-    return "updated"
+    theirs = replace(record.entry, id=ours.id, revision=ours.revision)
+    imported = known.imports.get(record.place) if record.is_note else None
+    edited_here = imported is not None and digest(ours) != imported[1]
+    if imported and digest(theirs) == imported[1]:
+        if edited_here:
+            done.kept += 1
+        else:
+            done.unchanged += 1
+    elif digest(theirs) == digest(ours) and (not record.has_id or _same_but_for_times(theirs, ours)):
+        done.unchanged += 1
+    elif (edited_here or imported is None) and record.written and record.written <= ours.updated_at:
+        done.kept += 1
+    else:
+        moved_on = record.entry.updated_at if record.written else now()
+        extra = theirs.extra if record.has_id else {**ours.extra, **theirs.extra}
+        written = replace(theirs, extra=extra, created_at=ours.created_at, updated_at=moved_on)
+        database.update(written)
+        known.remember(written)
+        done.updated += 1
+
+
+def _same_but_for_times(theirs: Entry, ours: Entry) -> bool:
+    return replace(theirs, created_at=ours.created_at, updated_at=ours.updated_at) == ours
 
 
 def _store_links(database: Database, links: list[Link], report: Report) -> None:

@@ -164,7 +164,7 @@ def _copy_links(connection: schema.Connection) -> None:
         return
     reason = "reason" if "reason" in _columns(connection, "older_links") else "NULL"
     connection.execute(
-        f"INSERT OR IGNORE INTO links(source_id, target_id, relation, reason, created_at) "
+        f"INSERT INTO links(source_id, target_id, relation, reason, created_at) "
         f"SELECT source_id, target_id, relation_type, {reason}, created_at FROM older_links "
         "WHERE source_id IN (SELECT id FROM entries) AND target_id IN (SELECT id FROM entries) ORDER BY rowid"
     )

@@ -44,11 +44,16 @@ def terms(text: str) -> list[str]:
     The text is composed (NFC) first, so that a letter and its accent are one. Words are runs of
     letters and digits, as FTS5's unicode61 cuts them; the parts of camelCase names are added.
     """
-    composed = unicodedata.normalize("NFC", clean_text(text))
-    words = [*_WORD.findall(composed), *identifier_parts(composed).split()]
+    clean = clean_text(text)
+    composed = unicodedata.normalize("NFC", clean)
+    words = _WORD.findall(composed)
+    # A few letters fall apart in NFC though FTS5 keeps them whole: both forms are looked up.
+    words += [word for word in _WORD.findall(clean) if len(unicodedata.normalize("NFC", word)) > len(word)]
+    words += identifier_parts(composed).split()
     distinct: dict[str, None] = {}
     for word in words:
-        distinct.setdefault(word.casefold(), None)
+        # Only ASCII is folded here; of other letters FTS5 has ideas of its own.
+        distinct.setdefault(word.lower() if word.isascii() else word, None)
         if len(distinct) == MAX_TERMS:
             break
     return list(distinct)
@@ -66,7 +71,7 @@ def parse_time(text: str, moment: datetime | None = None) -> str:
             when = (moment or datetime.now(UTC)) - timedelta(hours=int(ago[1]) * _HOURS[ago[2]])
         else:
             when = datetime.fromisoformat(text.strip()).astimezone(UTC)
-        return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return when.astimezone(UTC).isoformat()[:19]
     except (ValueError, OverflowError):
         raise UsageError(
             _("time {text!r} is not understood; write 30d, 2w, 6h or 2026-11-01").format(text=text)

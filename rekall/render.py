@@ -20,7 +20,7 @@ _CONTROL = {code: 0x2400 + code for code in range(32) if code not in (9, 10)}
 _CONTROL |= {127: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
 # Marks that turn the direction of a line could make a command read as another.
 _CONTROL |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
-_FENCE = re.compile(r"^(```+|~~~+)[^\n]*\n(.*?)^\1[ \t]*$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"```+|~~~+")
 _STYLES = {"id": "33", "type": "36", "title": "1", "dim": "2"}
 
 SNIPPET_CHARACTERS = 160
@@ -57,10 +57,34 @@ def fitted(text: str, width: int) -> str:
     return kept + "…" if width > 0 else ""
 
 
+def wrapped(line: str, width: int) -> list[str]:
+    """Cut a line into parts of at most `width` columns, at blanks where there are some."""
+    parts: list[str] = []
+    while width_of(line) > width:
+        used = place = 0
+        while used + width_of(line[place]) <= width:
+            used += width_of(line[place])
+            place += 1
+        blank = line.rfind(" ", 1, place + 1)
+        place = max(1, blank if blank > place // 2 else place)
+        parts.append(line[:place].rstrip())
+        line = line[place:].lstrip() if blank >= place else line[place:]
+    return [*parts, line]
+
+
 def code_block(content: str) -> str:
-    """Return the first fenced code block of a Markdown text, or nothing."""
-    found = _FENCE.search(content)
-    return found[2].strip("\n") if found else ""
+    """Return the first fenced code block of a Markdown text, or nothing. Cost: one pass."""
+    fence = ""
+    lines: list[str] = []
+    for line in content.split("\n"):
+        mark = _FENCE.match(line)
+        if not fence:
+            fence = mark[0] if mark else ""
+        elif mark and mark[0].startswith(fence) and not line[mark.end() :].strip():
+            return "\n".join(lines).strip("\n")
+        else:
+            lines.append(line)
+    return ""
 
 
 def answer_of(entry: Entry) -> str:
@@ -106,7 +130,9 @@ def hit_lines(
     for place, (hit, line) in enumerate(zip(hits, entry_lines(shown, short, terminal), strict=True)):
         lines.append(line)
         if explain:
-            lines.append(_styled(f"    {explanation(hit)}", "dim", terminal))
+            parts = explanation(hit)
+            shown_parts = wrapped(parts, max(8, terminal.width - 4)) if terminal.output_is_tty else [parts]
+            lines += [_styled(f"    {part}", "dim", terminal) for part in shown_parts]
         if place == 0:
             lines += _answer_lines(shown[0], short[hit.id], terminal)
     return lines
@@ -116,11 +142,13 @@ def _answer_lines(entry: Entry, short: str, terminal: Terminal) -> list[str]:
     """Return what the best hit says, indented. A terminal gets its beginning, so that the list stays in sight."""
     answer = plain(answer_of(entry))
     lines = answer.split("\n") if answer else []
+    if terminal.output_is_tty:
+        lines = [part for line in lines for part in wrapped(line, max(8, terminal.width - 4))]
     shown = lines[:ANSWER_LINES] if terminal.output_is_tty and len(lines) > ANSWER_LINES + 1 else lines
     text = [f"    {line}".rstrip() for line in shown]
     if len(shown) < len(lines):
         more = _("… {count} more lines: rekall show {id}").format(count=len(lines) - len(shown), id=short)
-        text.append(_styled(f"    {more}", "dim", terminal))
+        text.append(_styled(fitted(f"    {more}", terminal.width), "dim", terminal))
     return text
 
 

@@ -63,10 +63,10 @@ def condition(filters: Filters | None) -> tuple[str, list[str]]:
     if filters.tags:
         clauses.append(f"e.rowid IN (SELECT entry_rowid FROM tags WHERE tag IN ({marks(filters.tags)}))")
         values.extend(filters.tags)
-    # Entries carry 2026-11-23T08:48:00.123Z, or what an older base wrote; the seconds compare as text.
+    # Entries carry 2026-11-23T08:48:00.123Z, what an older base wrote, or a date; the seconds compare as text.
     for bound, comparison in ((filters.since, ">="), (filters.until, "<")):
         if bound:
-            clauses.append(f"substr(e.created_at, 1, 19) {comparison} ?")
+            clauses.append(f"substr(e.created_at || 'T00:00:00', 1, 19) {comparison} ?")
             values.append(bound)
     one_of("e.status", (filters.status,) if filters.status else ())
     return " AND ".join(clauses), values

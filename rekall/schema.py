@@ -125,6 +125,13 @@ CREATE TABLE embeddings (       -- the vectors: one row a passage of an entry
 CREATE INDEX embeddings_changed ON embeddings(changed);
 CREATE INDEX embeddings_done ON embeddings(entry_rowid, model, recipe);  -- finds what waits without reading vectors
 
+CREATE TABLE imports (          -- what was imported from where, so that an import can be repeated
+    place TEXT PRIMARY KEY,     -- the note's file
+    entry_id TEXT NOT NULL,
+    digest TEXT NOT NULL        -- of what the note said: exchange.digest
+) WITHOUT ROWID;
+CREATE INDEX imports_entry ON imports(entry_id);
+
 CREATE TABLE tombstones (       -- entries that are gone, for readers that still hold them
     id TEXT PRIMARY KEY,
     changed INTEGER NOT NULL
@@ -136,6 +143,10 @@ _BUMP = "UPDATE state SET value = value + 1 WHERE key = 'revision';"
 _REVISION = "(SELECT value FROM state WHERE key = 'revision')"
 
 
+# What json.dumps writes for the control characters that failing programs print.
+_OTHER_ESCAPES = ("\\t", "\\r", "\\b", "\\f", "\\u001b")
+
+
 def _as_text(row: str, column: str) -> str:
     """Return SQL for what `entries_fts` holds of a column.
 
@@ -145,7 +156,7 @@ def _as_text(row: str, column: str) -> str:
     if column not in ("tags", "errors", "files"):
         return f"{row}.{column}"
     text = f"{row}.{column}"
-    for escape, plain in (("\\\\", "' '"), ("\\n", "char(10)"), ("\\t", "' '")):
+    for escape, plain in (("\\\\", "' '"), ("\\n", "char(10)"), *((e, "' '") for e in _OTHER_ESCAPES)):
         text = f"replace({text}, '{escape}', {plain})"
     return text
 
@@ -192,6 +203,14 @@ CREATE TRIGGER entries_deleted AFTER DELETE ON entries BEGIN
     {_BUMP}
     INSERT OR REPLACE INTO tombstones VALUES (old.id, {_REVISION});
     {_fts_delete()}
+    DELETE FROM tags WHERE entry_rowid = old.rowid;         -- as the foreign keys would: plain sqlite3
+    DELETE FROM links WHERE old.id IN (source_id, target_id);  -- has them switched off
+    DELETE FROM embeddings WHERE entry_rowid = old.rowid;
+    DELETE FROM imports WHERE entry_id = old.id;
+END;
+CREATE TRIGGER entries_doubled BEFORE INSERT ON entries
+WHEN EXISTS (SELECT 1 FROM entries WHERE id = new.id OR rowid = new.rowid) BEGIN
+    SELECT RAISE(ABORT, 'an entry with this id is there already');  -- REPLACE would pass by the triggers
 END;
 CREATE TRIGGER entries_updated AFTER UPDATE OF {everything} ON entries BEGIN
     {_BUMP}
@@ -215,6 +234,14 @@ END;
 CREATE TRIGGER embeddings_deleted AFTER DELETE ON embeddings BEGIN
     {_BUMP}
     UPDATE entries SET changed = {_REVISION} WHERE rowid = old.entry_rowid;
+END;
+CREATE TRIGGER embeddings_changed_by_hand AFTER UPDATE OF entry_rowid, part, model, vector ON embeddings BEGIN
+    {_BUMP}
+    UPDATE embeddings SET changed = {_REVISION} WHERE rowid = new.rowid;
+    UPDATE entries SET changed = {_REVISION} WHERE rowid = old.entry_rowid;
+END;
+CREATE TRIGGER links_updated AFTER UPDATE ON links BEGIN
+    {_BUMP}
 END;
 CREATE TRIGGER links_inserted AFTER INSERT ON links BEGIN
     {_BUMP}

@@ -69,21 +69,26 @@ class NumpySearcher:
 
     def search(self, store: Matrix, count: int, query: Matrix, k: int, mask: Mask | None, floor: float) -> Found:
         rows = np.arange(count) if mask is None else np.flatnonzero(mask)
+        k = min(k, len(rows))
+        if not k:
+            return []
         scores = store[:count] @ query if mask is None else store[rows] @ query
-        best = _top(scores, min(k, len(rows)))
-        return [(int(rows[i]), float(scores[i])) for i in best if scores[i] >= floor]
+        least = np.partition(scores, len(scores) - k)[len(scores) - k]
+        # A matrix product rounds equal rows differently by their place; those near the cut are summed row by row.
+        near = rows[scores >= least - 1e-5]
+        return _best(near, _row_by_row(store[near], query), k, floor)
 
 
-def _top(scores: NDArray[np.float32], k: int) -> NDArray[np.intp]:
-    """Return the positions of the k highest scores, best first, the lower position on a tie."""
-    if k < len(scores):
-        threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
-        above = np.flatnonzero(scores > threshold)
-        at = np.flatnonzero(scores == threshold)[: k - len(above)]
-        candidates = np.concatenate([above, at])
-    else:
-        candidates = np.arange(len(scores))
-    return candidates[np.lexsort((candidates, -scores[candidates]))]
+def _row_by_row(rows: Matrix, query: Matrix) -> NDArray[np.float32]:
+    """Return the scores of `rows` (n, d): equal rows have equal scores."""
+    exact: NDArray[np.float32] = (rows.astype(np.float64) * query.astype(np.float64)).sum(axis=1).astype(np.float32)
+    return exact
+
+
+def _best(rows: NDArray[np.intp], scores: NDArray[np.float32], k: int, floor: float) -> Found:
+    """Return the k best (row, score), the lower row first on a tie."""
+    order = np.lexsort((rows, -scores))[:k]
+    return [(int(rows[place]), float(scores[place])) for place in order if scores[place] >= floor]
 
 
 class SqliteVecSearcher(NumpySearcher):
@@ -132,13 +137,14 @@ class SqliteVecSearcher(NumpySearcher):
 
     def search(self, store: Matrix, count: int, query: Matrix, k: int, mask: Mask | None, floor: float) -> Found:
         chosen = "" if mask is None else " AND rowid IN (SELECT value FROM json_each(:rows))"
-        values = {"query": to_blob(query), "k": min(k, count), "rows": "[]"}
+        wanted = min(k, count)
+        values = {"query": to_blob(query), "k": wanted, "least": 2.0, "rows": "[]"}
         if mask is not None:
             values["rows"] = str(np.flatnonzero(mask).tolist())
-        if min(k, count) <= LARGEST_K:
-            sql = f"SELECT rowid, distance FROM vectors WHERE v MATCH :query AND k = :k{chosen}"
-        else:
-            sql = f"SELECT rowid, vec_distance_cosine(v, :query) AS distance FROM vectors WHERE 1{chosen}"
-        found = [(row, 1.0 - distance) for row, distance in self._connection.execute(sql, values) if row < count]
-        found.sort(key=lambda pair: (-pair[1], pair[0]))
-        return [pair for pair in found[:k] if pair[1] >= floor]
+        if wanted <= LARGEST_K:
+            nearest = f"SELECT distance FROM vectors WHERE v MATCH :query AND k = :k{chosen}"
+            values["least"] = max((row[0] for row in self._connection.execute(nearest, values)), default=-1.0)
+        # The extension leaves open which of equal rows it returns: all that are as near as the last one count.
+        within = f"SELECT rowid FROM vectors WHERE vec_distance_cosine(v, :query) <= :least + 1e-5{chosen}"
+        near = np.array([row[0] for row in self._connection.execute(within, values) if row[0] < count], dtype=np.intp)
+        return _best(near, _row_by_row(store[near], query), k, floor)

@@ -149,9 +149,9 @@ class VectorIndex:
 
     def rebuild(self, ids: Sequence[str], matrix: ArrayLike) -> None:
         """Replace everything held by `matrix` (n, d), row i under ids[i]."""
-        rows = unit_rows(matrix) if len(ids) else np.empty((0, 0), dtype=np.float32)
+        rows = unit_rows(matrix) if np.size(matrix) else np.empty((0, 0), dtype=np.float32)
         if len(rows) != len(ids):
-            raise InvalidVector(f"{len(ids)} ids for {len(rows)} vectors")
+            raise InvalidVector(_("{ids} ids for {rows} vectors").format(ids=len(ids), rows=len(rows)))
         with self._write:
             self._fill(list(ids), rows)
 
@@ -197,7 +197,9 @@ class VectorIndex:
         self._is_alive[rows] = False
         self._dead += len(rows)
         self._searcher.removed(rows)
-        if self._dead > SWEEP and self._dead * 2 > len(self._ids):
+        if self._dead == len(self._ids):
+            self._clear()
+        elif self._dead > SWEEP and self._dead * 2 > len(self._ids):
             kept = np.flatnonzero(self._alive)
             self._fill([self._ids[row] for row in kept], self._matrix[kept])
         return True

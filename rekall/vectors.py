@@ -23,7 +23,8 @@ def unit_rows(rows: ArrayLike, dimensions: int | None = None) -> Matrix:
     Accepts (d,) or (n, d). Raises InvalidVector for another shape or d, a value that is not
     finite, or a row of zeros.
     """
-    matrix = np.atleast_2d(np.ascontiguousarray(rows, dtype=np.float32))
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused below
+        matrix = np.atleast_2d(np.ascontiguousarray(rows, dtype=np.float32))
     if matrix.ndim != 2:
         raise InvalidVector(_("vectors must form a matrix (n, d), found {shape}").format(shape=matrix.shape))
     if dimensions is not None and len(matrix) and matrix.shape[1] != dimensions:

@@ -58,9 +58,8 @@ class Words:
         ideal = sum(_rarity(total, count) for count, _word in known) + unknown * _rarity(total, 0)
         used = _rarest(known, POSTINGS)
         found = self._ranked(known[:used], k, condition, parameters)
-        while len(found) < k and used < len(known):  # a filter left too few: let commoner words in
-            used = min(len(known), used * 2)
-            found = self._ranked(known[:used], k, condition, parameters)
+        if len(found) < k and used < len(known) and condition != "1":
+            found = self._ranked(known, k, condition, parameters)  # the filter left too few: common words count too
         return Matches(found, ideal)
 
     def _frequencies(self, words: list[str]) -> tuple[list[tuple[int, str]], int]:
@@ -84,16 +83,24 @@ class Words:
     ) -> list[tuple[str, float]]:
         if not known:
             return []
-        source = "entries_fts"
+        match, values = "entries_fts MATCH ?", [_any_of(known)]
         if condition != "1":
-            source += f" JOIN entries e ON e.rowid = entries_fts.rowid AND ({condition})"
+            # The unary plus keeps SQLite from looking the words up anew for each entry of the list.
+            match += f" AND +rowid IN (SELECT e.rowid FROM entries e WHERE {condition})"
+            values += [str(value) for value in parameters]
+        scored = f"SELECT rowid AS place, -{_BM25} AS score FROM entries_fts WHERE {match}"
         rows = self._base.execute(
-            f"SELECT e.id, s.score FROM (SELECT entries_fts.rowid AS place, -{_BM25} AS score FROM {source} "
-            "WHERE entries_fts MATCH ? ORDER BY score DESC, place LIMIT ?) s JOIN entries e ON e.rowid = s.place "
+            f"SELECT e.id, s.score FROM ({scored} ORDER BY score DESC LIMIT ?) s JOIN entries e ON e.rowid = s.place "
             "ORDER BY s.score DESC, e.id",
-            (*parameters, _any_of(known), k),
+            (*values, k + 1),
         ).fetchall()
-        return [(row[0], row[1]) for row in rows]
+        if len(rows) > k and rows[k - 1][1] == rows[k][1]:  # a tie across the cut goes by id as well
+            rows = self._base.execute(
+                f"SELECT e.id, s.score FROM ({scored}) s JOIN entries e ON e.rowid = s.place "
+                "ORDER BY s.score DESC, e.id LIMIT ?",
+                (*values, k),
+            ).fetchall()
+        return [(row[0], row[1]) for row in rows[:k]]
 
 
 def _rarity(total: int, count: int) -> float:

@@ -19,8 +19,8 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60).map(clean_
 LINE = TEXT.map(one_line)
 # Texts that YAML could take for something else, or that break its lines.
 HARD = st.sampled_from(
-    ["", "null", "~", "yes", "1e3", "0x1f", "2024-01-02", "12:30", "- a", "a: b", "# c", "'", '"', "{", "[x", "*a", "&a",
-     "!t", "---", "...", "%TAG", "\t", " x ", "x\n", "\nx", "a\n\n\nb", "a\n---\nb", "\x85", "\u2028",
+    ["", "null", "~", "yes", "1e3", "0x1f", "2024-01-02", "12:30", "- a", "a: b", "# c", "'", '"', "{", "[x", "*a",
+     "&a", "!t", "---", "...", "%TAG", "\t", " x ", "x\n", "\nx", "a\n\n\nb", "a\n---\nb", "\x85", "\u2028",
      "\x1b[0m", "\ufeffx", "a\rb"]
 )  # fmt: skip
 WORDS = st.one_of(TEXT, HARD)

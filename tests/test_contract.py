@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from running import NOTED, REPOSITORY, Rekall, rekall_in
+from running import NOTED, REPOSITORY, Answer, Rekall, rekall_in
 
 from rekall.db import Database
 from rekall.entry import Entry

@@ -49,9 +49,6 @@ def only(database: Database) -> Entry:
     return entry
 
 
-# --- Markdown ---
-
-
 def test_the_front_matter_of_other_tools_is_understood(database: Database, note: Callable[..., Path]) -> None:
     front = "id: 202401021530\ndate: 2024-01-02\ntags: [git, daily use]\ncategory: shop\nurl: https://x\nauthor: me"
     bring(database, note("a.md", f"---\n{front}\n---\n# The title #\n\nbody\n"))
@@ -276,8 +273,8 @@ def rich(database: Database, make_entry: Callable[..., Entry]) -> Database:
         [
             make_entry(
                 "# a title: 'hard' - \"to\" quote", f"# heading\n\n{hard}\n", id="all", type="bug",
-                tags=("a b", "é", "1", "no"), project="null", situation=hard, solution=" leading", what_failed="trailing \n",
-                errors=(hard, "E: 1", "~"),
+                tags=("a b", "é", "1", "no"), project="null", situation=hard, solution=" leading",
+                what_failed="trailing \n", errors=(hard, "E: 1", "~"),
                 files=("a.c", "1.5"), source="https://x?a=b#c", revision=7, status="obsolete",
                 extra={"k": [1, None, {"x": "ÿ\n"}], "f": 0.1}, superseded_by="bare",
             ),
@@ -337,12 +334,7 @@ def test_an_older_base_comes_in_whole_and_is_not_touched(database: Database, tmp
     assert list(export_jsonl(database)) == before
 
 
-def test_what_is_neither_notes_nor_base_is_refused(database: Database, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="nowhere"):
-        read_source(tmp_path / "nowhere")
-
-
-def test_the_base_itself_is_refused_and_a_problem_is_status_2(home: dict[str, str], tmp_path: Path) -> None:
+def test_the_base_itself_is_refused_and_so_is_what_is_not_there(home: dict[str, str], tmp_path: Path) -> None:
     rekall = Rekall(home | {"PYTHONPATH": str(REPOSITORY), "REKALL_DB": "a.db"}, tmp_path)
     jsonl(tmp_path, {"id": "a", "title": "a"}, "broken")
     done = rekall("import", "records.jsonl", "--no-wait")
@@ -352,3 +344,5 @@ def test_the_base_itself_is_refused_and_a_problem_is_status_2(home: dict[str, st
     for name in ("a.db", "same.db"):
         done = rekall("import", name)
         assert done.status == 2 and "base itself" in done.errors
+    with pytest.raises(UsageError, match="nowhere"):
+        read_source(tmp_path / "nowhere")

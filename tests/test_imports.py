@@ -131,8 +131,8 @@ def test_nothing_leads_out_of_the_package() -> None:
     [
         ("import rekall.cli", OUTSIDE),
         ("from rekall.cli import main; main(['--help'])", OUTSIDE),
-        ("from rekall.cli import main; main(['--db', '/nonexistent/base', 'list'])", OUTSIDE - SQLITE),
-        ("from rekall.cli import main; main(['--db', '/nonexistent/base', 'search', '--words', 'x'])", OUTSIDE - SQLITE),
+        ("from rekall.cli import main; main(['--db', '/no/base', 'list'])", OUTSIDE - SQLITE),
+        ("from rekall.cli import main; main(['--db', '/no/base', 'search', '--words', 'x'])", OUTSIDE - SQLITE),
     ],
     ids=["import", "help", "list", "search by words"],
 )  # fmt: skip

@@ -42,7 +42,10 @@ def search_(room: Room, request: Request, response: Response) -> None:
             raise UsageError(_("--each-line reads queries from stdin; write: rekall search - --each-line"))
         _search_each_line(room, request, response)
         return
-    text = request.stdin.read(MAX_QUERY_BYTES).decode("utf-8", "replace") if reads_stdin else " ".join(options.query)
+    if reads_stdin:
+        text = _whole_words(request.stdin.read(MAX_QUERY_BYTES)).decode("utf-8", "replace")
+    else:
+        text = " ".join(options.query)
     text = clean_text(text).strip()
     hits = room.find(text, options.limit, filters_of(request), options.arm)
     show_hits(room, request, response, hits, {"query": text})
@@ -62,12 +65,17 @@ def _search_each_line(room: Room, request: Request, response: Response) -> None:
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines of `stream`; of one longer than MAX_QUERY_BYTES, its beginning."""
+    """Yield the lines of `stream`; of one longer than MAX_QUERY_BYTES, the words it begins with."""
     while line := stream.readline(MAX_QUERY_BYTES):
         rest = line
         while rest and not rest.endswith(b"\n"):
             rest = stream.readline(MAX_QUERY_BYTES)
-        yield line
+        yield _whole_words(line)
+
+
+def _whole_words(text: bytes) -> bytes:
+    """Drop the word that the limit cut through, if it did."""
+    return text.rpartition(b" ")[0] or text if len(text) >= MAX_QUERY_BYTES else text
 
 
 def similar_(room: Room, request: Request, response: Response) -> None:

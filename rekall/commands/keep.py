@@ -16,6 +16,7 @@ from rekall.entry import Entry, Link, clean_text, one_line
 from rekall.errors import NOTHING_FOUND, ModelUnavailable, RekallError, UsageError
 from rekall.language import _, plural
 from rekall.protocol import Request, Response
+from rekall.render import plain
 
 MAX_CONTENT_BYTES = 64 * 1024 * 1024
 
@@ -169,7 +170,7 @@ def tag_(room: Room, request: Request, response: Response) -> None:
     if changed is not entry:
         room.writing().update(changed)
         response.after.append(lambda: embed_quietly(room, response))
-    response.data(", ".join(changed.tags))
+    response.data(plain(", ".join(changed.tags)))
 
 
 def link_(room: Room, request: Request, response: Response) -> None:

@@ -10,6 +10,7 @@ from rekall.config import SETTINGS, Config, parsed, setting_named, write_setting
 from rekall.errors import ERROR, UsageError
 from rekall.language import _
 from rekall.protocol import Request, Response
+from rekall.render import plain
 from rekall.usage import help_text
 
 
@@ -58,7 +59,7 @@ def _write_facts(response: Response, facts: dict[str, Any], as_json: bool) -> No
     width = max(map(len, facts)) + 1
     for name, value in facts.items():
         text = ", ".join(f"{key} {count}" for key, count in value.items()) if isinstance(value, dict) else value
-        response.data(f"{name + ':':<{width}} {text}".rstrip())
+        response.data(plain(f"{name + ':':<{width}} {text}").rstrip())
 
 
 def _verify(room: Room, request: Request, response: Response) -> None:
