@@ -1,6 +1,7 @@
 # make demo    try rekall on sample notes, inside this folder
 # make test    everything a change must pass, in under ten minutes
 # make eval    score search on judged sets: make eval DATA=folder
+# make bench-kernel  time the kernel beside its peers
 # make model   build the embedded model again and compare it with the committed one
 # make clean   remove what these targets made
 
@@ -9,7 +10,7 @@ VENV := .venv
 DEMO := .demo
 BIN := $(VENV)/bin
 
-.PHONY: demo test eval model messages clean
+.PHONY: demo test eval bench-kernel model messages clean
 
 demo: $(DEMO)/venv/installed
 	@sh demo/run.sh $(DEMO)
@@ -34,6 +35,10 @@ $(VENV)/installed: pyproject.toml setup.py
 eval: $(VENV)/installed
 	@test -n "$(DATA)" || { echo "make eval needs DATA=folder: a folder of judged sets, see tests/eval/run.py"; exit 2; }
 	$(BIN)/python tests/eval/run.py $(DATA) --command $(BIN)/rekall-py $(EVAL)
+
+bench-kernel: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(BIN)/python tests/bench/kernel.py $(if $(MILLION),--million) $(if $(NOTES),--notes $(NOTES)) --plot docs/kernel.svg --json build/bench-kernel.json
 
 model:
 	$(PYTHON) -m venv .venv-minilm

@@ -11,8 +11,9 @@ from functools import partial
 
 import numpy as np
 
+from rekall.base_parts import Pending
 from rekall.cache import EmbeddingCache
-from rekall.db import Database, Pending
+from rekall.db import Database
 from rekall.engine import RECIPE
 from rekall.errors import ModelUnavailable, RekallError
 from rekall.language import _

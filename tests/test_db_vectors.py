@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rekall.db import Database, Pending
+from rekall.base_parts import Pending
+from rekall.db import Database
 from rekall.entry import Entry
 from rekall.errors import BaseUnusable
 from rekall.old_rekall import KEPT_RECIPE

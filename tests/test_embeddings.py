@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import timeit
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -73,9 +74,6 @@ def ask(database: Database, rows: Matrix, backend: str = "auto") -> EmbeddingSer
 
 def _no_model(name: str) -> Engine:
     raise AssertionError(f"{name} is not needed here")
-
-
-# --- finding ---
 
 
 @pytest.mark.parametrize(
@@ -162,9 +160,7 @@ def test_filters_apply_before_the_best_are_taken(backend: str, database: Databas
     assert service.semantic_search("q0", 10, Filters(types=("bug",))) == []
 
 
-def test_an_entry_is_found_by_any_of_its_passages_and_comes_once(
-    database: Database, service: EmbeddingService, make_entry: Make
-) -> None:
+def test_any_passage_finds_its_entry_once(database: Database, service: EmbeddingService, make_entry: Make) -> None:
     filler = "Nothing of interest is said in this sentence about the weather. " * 60
     ends = ("Mix rye flour with water for the sourdough.", "PostgreSQL changes its schema in a transaction.")
     database.add(make_entry("A long diary", f"{ends[0]}\n\n{filler}\n\n{ends[1]}", id="long"))
@@ -174,9 +170,6 @@ def test_an_entry_is_found_by_any_of_its_passages_and_comes_once(
     for text in ("baking bread", "database migrations"):
         hits = service.semantic_search(text)
         assert hits[0].id == "long" and len(set(ids(hits))) == len(hits) == 4
-
-
-# --- what others write is in the next answer ---
 
 
 def test_what_another_connection_writes_is_in_the_next_answer(notes: Database, service: EmbeddingService) -> None:
@@ -225,12 +218,7 @@ def test_a_change_of_most_of_the_base_is_followed(database: Database, make_entry
     assert ids(service.semantic_search("q1")) == ["e7"]
 
 
-# --- embedding ---
-
-
-def test_embedding_is_limited_goes_on_and_takes_the_newest_first(
-    database: Database, service: EmbeddingService, make_entry: Make
-) -> None:
+def test_embedding_goes_on_newest_first(database: Database, service: EmbeddingService, make_entry: Make) -> None:
     database.add_many([make_entry(f"note {n}", id=f"n{n}") for n in range(60)])
     steps: list[int] = []
     assert service.embed_pending(32, steps.append) == 32 == sum(steps)
@@ -328,9 +316,7 @@ def test_words_answer_when_the_model_will_not_run(
 # --- the task list: T010, T011, and no cap that hides ---
 
 
-def test_a_search_of_1000_entries_takes_less_than_500_ms(
-    database: Database, models: ModelManager, make_entry: Make
-) -> None:
+def test_1000_entries_are_searched_in_500_ms(database: Database, models: ModelManager, make_entry: Make) -> None:
     fill(database, make_entry, 1000)
     models.get_model()
     service = EmbeddingService(database, models, EmbeddingCache())
@@ -347,21 +333,13 @@ def test_the_batch_equals_the_loop_and_outpaces_it(database: Database, make_entr
     index, query = VectorIndex.from_matrix(keys, matrix), rows[123]
 
     def loop() -> list[tuple[str, float]]:
-        scores = [
-            (key, float(sum(a * b for a, b in zip(row, query, strict=True))))
-            for key, row in zip(keys, matrix, strict=True)
-        ]
+        scores = [(key, float(row @ query)) for key, row in zip(keys, matrix, strict=True)]
         return sorted(scores, key=lambda pair: -pair[1])[:10]
 
-    started = time.perf_counter()
-    slow = loop()
-    looped = time.perf_counter() - started
-    started = time.perf_counter()
-    fast = index.search(query, 10)
-    batched = time.perf_counter() - started
+    fast, slow = index.search(query, 10), loop()
     assert [key for key, _score in fast] == [key for key, _score in slow]
     assert np.allclose([score for _key, score in fast], [score for _key, score in slow], atol=1e-5)
-    assert batched < looped / 5
+    assert min(timeit.repeat(lambda: index.search(query, 10), number=1)) < min(timeit.repeat(loop, number=1)) / 3
 
 
 def test_a_small_cache_hides_no_entry(database: Database, make_entry: Make) -> None:

@@ -20,7 +20,7 @@ SOURCES = sorted((REPOSITORY / "rekall").rglob("*.py"))
 LAYERS = (
     "rekall errors entry config protocol query language usage",
     "schema rows words vectors cache vec_table searchers kernel vector_index engine model_manager "
-    "old_rekall base_file db",
+    "old_rekall base_parts base_file db",
     "verify nearness embeddings ranking capture exchange render",
     "commands commands.find commands.keep commands.move commands.room commands.tend",
     "cli __main__",
