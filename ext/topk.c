@@ -222,17 +222,16 @@ AVX512 static inline __m256 eight_in_turn(const float *x, const float *q, size_t
     return _mm256_set_m128(fold4(y[4], y[5], y[6], y[7]), fold4(y[0], y[1], y[2], y[3]));
 }
 
-/* Eight rows at once, for a matrix within the caches. */
+/* Eight rows at once, for a matrix within the caches; d a multiple of LANES. */
 AVX512 static inline __m256 eight_at_once(const float *x, const float *q, size_t d) {
     __m512 v[8];
     __m256 y[8];
     const char *ahead = (const char *)(x + 8 * d);
     for (int r = 0; r < 8; r++) v[r] = _mm512_setzero_ps();
     for (size_t j = 0; j < d; j += LANES, ahead += 512) {
-        __mmask16 some = d - j < LANES ? (__mmask16)((1u << (d - j)) - 1) : 0xffff;
-        __m512 ql = _mm512_maskz_loadu_ps(some, q + j);
+        const __m512 ql = _mm512_loadu_ps(q + j);
         for (int line = 0; line < 8; line++) _mm_prefetch(ahead + 64 * line, _MM_HINT_T0);
-        for (size_t r = 0; r < 8; r++) v[r] = _mm512_fmadd_ps(ql, _mm512_maskz_loadu_ps(some, x + r * d + j), v[r]);
+        for (size_t r = 0; r < 8; r++) v[r] = _mm512_fmadd_ps(ql, _mm512_loadu_ps(x + r * d + j), v[r]);
     }
     for (int r = 0; r < 8; r++) y[r] = fold16(v[r]);
     return _mm256_set_m128(fold4(y[4], y[5], y[6], y[7]), fold4(y[0], y[1], y[2], y[3]));
@@ -240,7 +239,7 @@ AVX512 static inline __m256 eight_at_once(const float *x, const float *q, size_t
 
 AVX512 static void plain_avx512(const topk_job *job, best *b) {
     const size_t n = job->n, d = job->d;
-    const int together = n * d * sizeof(float) <= CACHED_BYTES;
+    const int together = n * d * sizeof(float) <= CACHED_BYTES && d % LANES == 0;
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {
         unsigned which = job->mask ? job->mask[i >> 3] : 255;

@@ -20,6 +20,11 @@ from rekall.vectors import Matrix, one_row, to_blob
 if TYPE_CHECKING:
     from rekall.schema import Connection
 
+# Distances that differ by less may be equal: float32 sums in another order.
+NEARLY = 1e-5
+# Rows that sqlite-vec is asked for beyond k, to see whether the last one stands alone.
+SPARE = 16
+
 Mask: TypeAlias = NDArray[np.bool_]
 Found: TypeAlias = list[tuple[int, float]]
 
@@ -75,7 +80,7 @@ class NumpySearcher:
         scores = store[:count] @ query if mask is None else store[rows] @ query
         least = np.partition(scores, len(scores) - k)[len(scores) - k]
         # A matrix product rounds equal rows differently by their place; those near the cut are summed row by row.
-        near = rows[scores >= least - 1e-5]
+        near = rows[scores >= least - NEARLY]
         return _best(near, _row_by_row(store[near], query), k, floor)
 
 
@@ -138,13 +143,25 @@ class SqliteVecSearcher(NumpySearcher):
     def search(self, store: Matrix, count: int, query: Matrix, k: int, mask: Mask | None, floor: float) -> Found:
         chosen = "" if mask is None else " AND rowid IN (SELECT value FROM json_each(:rows))"
         wanted = min(k, count)
-        values = {"query": to_blob(query), "k": wanted, "least": 2.0, "rows": "[]"}
+        values: dict[str, object] = {"query": to_blob(query), "rows": "[]"}
         if mask is not None:
             values["rows"] = str(np.flatnonzero(mask).tolist())
-        if wanted <= LARGEST_K:
-            nearest = f"SELECT distance FROM vectors WHERE v MATCH :query AND k = :k{chosen}"
-            values["least"] = max((row[0] for row in self._connection.execute(nearest, values)), default=-1.0)
-        # The extension leaves open which of equal rows it returns: all that are as near as the last one count.
-        within = f"SELECT rowid FROM vectors WHERE vec_distance_cosine(v, :query) <= :least + 1e-5{chosen}"
-        near = np.array([row[0] for row in self._connection.execute(within, values) if row[0] < count], dtype=np.intp)
-        return _best(near, _row_by_row(store[near], query), k, floor)
+        near = self._nearest(values, wanted, chosen)
+        rows = np.array([row for row in near if row < count], dtype=np.intp)
+        return _best(rows, _row_by_row(store[rows], query), k, floor)
+
+    def _nearest(self, values: dict[str, object], wanted: int, chosen: str) -> list[int]:
+        """Return the `wanted` nearest rows and any that are as near as the last of them.
+
+        The extension leaves open which of equal rows it returns, so a few more are asked for; where even the
+        last of those is as near, every row is looked at.
+        """
+        least = 2.0
+        if wanted + SPARE <= LARGEST_K:
+            sql = f"SELECT rowid, distance FROM vectors WHERE v MATCH :query AND k = :k{chosen}"
+            found = self._connection.execute(sql, {**values, "k": wanted + SPARE}).fetchall()
+            if len(found) <= wanted or found[-1][1] > found[wanted - 1][1] + NEARLY:
+                return [row for row, _distance in found]
+            least = found[wanted - 1][1]
+        sql = f"SELECT rowid FROM vectors WHERE vec_distance_cosine(v, :query) <= :least{chosen}"
+        return [row[0] for row in self._connection.execute(sql, {**values, "least": least + NEARLY})]

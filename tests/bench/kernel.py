@@ -153,13 +153,23 @@ def medians(searches: dict[str, Search], queries: list[Floats], rounds: int) -> 
     """Return milliseconds a query: the median over all queries of `rounds` rounds, the contenders taking turns."""
     taken: dict[str, list[float]] = {name: [] for name in searches}
     for number in range(rounds + 1):
-        for name, search in searches.items():
-            for query in queries:
-                started = time.perf_counter()
-                search(query)
-                if number:  # the first round warms up
-                    taken[name].append(time.perf_counter() - started)
+        for name, search in list(searches.items()):
+            try:
+                times = [timed(search, query) for query in queries]
+            except TypeError as error:  # simsimd 6.5 now and then misreads the type of the same arrays
+                print(f"{name} refuses the arrays ({error}): left out", file=sys.stderr)
+                del searches[name], taken[name]
+                continue
+            if number:  # the first round warms up
+                taken[name] += times
     return {name: float(np.median(times)) * 1000 for name, times in taken.items()}
+
+
+def timed(search: Search, query: Floats) -> float:
+    """Return the seconds one search takes."""
+    started = time.perf_counter()
+    search(query)
+    return time.perf_counter() - started
 
 
 def measure(rows: Floats, label: str) -> dict[str, object]:
