@@ -311,22 +311,21 @@ size_t topk_meta_floats(size_t n) { return (n + TOPK_BLOCK - 1) / TOPK_BLOCK * 2
 /* The largest code. Both have a true zero, so that rows with many zeros keep small residuals. */
 static float top_code(int bits) { return bits == 8 ? 127.0f : 7.0f; }
 
-/* Write the codes of x at one step into u and return the squared residual at the best scale for them. */
-static double quantize(const float *x, size_t d, float step, float top, float *u, float *scale) {
-    double xu = 0, uu = 0, residual = 0;
+/* Write the codes of x at one step into u and return the squared residual at the best scale for them:
+ * |x - s u|^2 = |x|^2 - (x.u)^2 / |u|^2 for s = x.u / |u|^2. In double the difference is good to 1e-15. */
+static double quantize(const float *x, size_t d, double length2, float step, float top, float *u, float *scale) {
+    double part[4] = {0}; /* four sums in turn: one would wait for itself */
+    int64_t squares = 0;
     const float inverse = 1.0f / step;
     for (size_t j = 0; j < d; j++) {
         float z = rintf(x[j] * inverse);
         u[j] = z > top ? top : z < -top ? -top : z;
-        xu += (double)x[j] * u[j];
-        uu += (double)u[j] * u[j];
+        squares += (int64_t)u[j] * (int64_t)u[j];
+        part[j & 3] += (double)x[j] * u[j];
     }
+    const double xu = (part[0] + part[1]) + (part[2] + part[3]), uu = (double)squares;
     *scale = uu > 0 ? (float)(xu / uu) : 0.0f;
-    for (size_t j = 0; j < d; j++) {
-        double e = (double)x[j] - (double)*scale * u[j];
-        residual += e * e;
-    }
-    return residual;
+    return uu > 0 ? fmax(0.0, length2 - xu * xu / uu) + 1e-13 : length2;
 }
 
 /* Find the codes u, the scale and the norm of the residual of one row. At 4 bits the best step clips the
@@ -335,7 +334,7 @@ static void encode_row(int bits, const float *x, size_t d, float *u, float *tria
     static const float clips[] = {1.0f, 0.9f, 0.8f, 0.7f, 0.6f, 0.5f};
     const int tries = bits == 8 ? 1 : (int)(sizeof clips / sizeof *clips);
     float largest = 0, top = top_code(bits);
-    double least = -1;
+    double least = -1, length2 = 0;
     *scale = 0;
     memset(u, 0, d * sizeof *u);
     for (size_t j = 0; j < d; j++) {
@@ -344,20 +343,18 @@ static void encode_row(int bits, const float *x, size_t d, float *u, float *tria
             return;
         }
         if (fabsf(x[j]) > largest) largest = fabsf(x[j]);
+        length2 += (double)x[j] * x[j];
     }
     for (int t = 0; t < tries; t++) {
         float step = largest * clips[t] / top, s;
         if (!(step > 1e-30f)) break; /* zeros and denormals: code 0, all of the row is residual */
-        double left = quantize(x, d, step, top, trial, &s);
+        double left = quantize(x, d, length2, step, top, trial, &s);
         if (least < 0 || left < least) {
             least = left, *scale = s;
             memcpy(u, trial, d * sizeof *u);
         }
     }
-    if (least < 0) {
-        least = 0;
-        for (size_t j = 0; j < d; j++) least += (double)x[j] * x[j];
-    }
+    if (least < 0) least = length2;
     *residual = (float)(sqrt(least) * (1 + 1e-6)) + 1e-30f; /* rounded up */
 }
 

@@ -26,6 +26,9 @@ from rekall.vec_table import VecTable
 from rekall.words import Matches, Words
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from rekall.vectors import Matrix
 
 # Python's own SQLite may be built without extensions (pyenv's is). Where sqlite-vec is installed, the
@@ -282,24 +285,23 @@ class Database(EmbeddingQueue, LinkTable):
         """
         import numpy as np
 
-        size = self._read(
-            "SELECT length(vector) FROM embeddings WHERE model = ? AND typeof(vector) = 'blob' "
-            "GROUP BY 1 ORDER BY count(*) DESC LIMIT 1",
-            (model,),
-        )
-        if not size or not size[0][0] or size[0][0] % 4:
+        size = self._usual_size(model)
+        if not size:
             return [], np.empty((0, 0), dtype=np.float32)
+        # The ids come from their own index: reading them with the entries would read every text.
+        names = dict(self._read("SELECT rowid, id FROM entries", ()))
         stored = self._read(
-            "SELECT e.id, m.vector FROM embeddings m JOIN entries e ON e.rowid = m.entry_rowid "
-            "WHERE m.model = ? AND typeof(m.vector) = 'blob' AND length(m.vector) = ? ORDER BY m.rowid",
-            (model, size[0][0]),
+            "SELECT entry_rowid, vector FROM embeddings "
+            "WHERE model = ? AND typeof(vector) = 'blob' AND length(vector) = ? ORDER BY rowid",
+            (model, size),
         )
         matrix = np.frombuffer(b"".join(row[1] for row in stored), dtype="<f4").reshape(len(stored), -1)
-        sound = np.isfinite(matrix).all(axis=1) & matrix.any(axis=1)
-        ids = [row[0] for row in stored]
-        if sound.all():
-            return ids, matrix
-        return [key for key, good in zip(ids, sound, strict=True) if good], matrix[sound]
+        ids = [names.get(row[0]) for row in stored]
+        sound = _sound(matrix)
+        if sound.all() and None not in ids:
+            return cast(list[str], ids), matrix
+        kept = [place for place, key in enumerate(ids) if key is not None and sound[place]]
+        return [cast(str, ids[place]) for place in kept], matrix[kept]
 
     def vectors_of(self, keys: Sequence[str], model: str) -> dict[str, Matrix]:
         """Return the vectors (p, d) of `model` for those of these entries that have some."""
@@ -318,7 +320,7 @@ class Database(EmbeddingQueue, LinkTable):
         found: dict[str, Matrix] = {}
         for key, blobs in parts.items():
             matrix = np.frombuffer(b"".join(blobs), dtype="<f4").reshape(len(blobs), -1)
-            sound = np.isfinite(matrix).all(axis=1) & matrix.any(axis=1)
+            sound = _sound(matrix)
             if sound.any():
                 found[key] = matrix[sound]
         return found
@@ -378,6 +380,17 @@ def _chunks(values: Sequence[object], size: int = 500) -> Iterator[list[object]]
     """Cut `values` so that each part fits SQLite's limit on parameters."""
     for start in range(0, len(values), size):
         yield list(values[start : start + size])
+
+
+def _sound(matrix: Matrix) -> NDArray[np.bool_]:
+    """Tell which rows (n, d) are vectors: finite, and not zero."""
+    import numpy as np
+
+    from rekall.vectors import squared_lengths
+
+    squares = squared_lengths(matrix)
+    found: NDArray[np.bool_] = np.isfinite(squares) & (squares > 0)
+    return found
 
 
 def _common_letters(one: str, other: str) -> int:

@@ -144,7 +144,8 @@ class VecTable:
             (model, since, dimensions * 4),
         ).fetchall()
         # vec0 knows no INSERT OR REPLACE; a rowid may have been used before.
-        self._connection.executemany("DELETE FROM embeddings_vec WHERE rowid = ?", [(row[0],) for row in changed])
+        if since >= 0:
+            self._connection.executemany("DELETE FROM embeddings_vec WHERE rowid = ?", [(row[0],) for row in changed])
         self._connection.executemany("INSERT INTO embeddings_vec(rowid, vector) VALUES (?, ?)", changed)
         gone = self._connection.execute(
             "SELECT rowid FROM embeddings_vec EXCEPT SELECT rowid FROM embeddings WHERE model = ?", (model,)

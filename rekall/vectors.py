@@ -16,6 +16,9 @@ from rekall.language import _
 
 Matrix: TypeAlias = NDArray[np.float32]
 
+# Rows this near to unit length are taken as they are: float32 sums in another order differ by as much.
+UNIT = 4e-6
+
 
 def unit_rows(rows: ArrayLike, dimensions: int | None = None) -> Matrix:
     """Return `rows` as a float32 matrix (n, d) in C order whose rows have unit length.
@@ -34,14 +37,22 @@ def unit_rows(rows: ArrayLike, dimensions: int | None = None) -> Matrix:
                 "the model changed: run rekall index rebuild --embed"
             ).format(found=matrix.shape[1], wanted=dimensions)
         )
+    if len(matrix) and np.abs(np.sqrt(squared_lengths(matrix)) - 1).max() <= UNIT:
+        return matrix
     lengths = np.linalg.norm(matrix.astype(np.float64), axis=1)
     if not np.isfinite(lengths).all():
         raise InvalidVector(_("vector holds a value that is not finite"))
     if not lengths.all():
         raise InvalidVector(_("vector is zero, it has no direction"))
-    if len(matrix) and np.abs(lengths - 1).max() > 1e-6:
-        matrix = (matrix / lengths[:, None]).astype(np.float32)
-    return matrix
+    scaled: Matrix = (matrix / lengths[:, None]).astype(np.float32)
+    return scaled
+
+
+def squared_lengths(rows: Matrix) -> Matrix:
+    """Return the squared length of each row (n, d) near unit length, to about 1e-6; not finite if a value is not."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        found: Matrix = np.einsum("ij,ij->i", rows, rows)
+    return found
 
 
 def one_row(vector: ArrayLike, dimensions: int | None = None) -> Matrix:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from rekall import schema
 from rekall.db import Database
-from rekall.errors import BaseUnusable
 from rekall.language import _
 
 
@@ -118,11 +117,3 @@ def rebuild(database: Database, model: str) -> None:
     with database.transaction():
         schema.rebuild_words(database.connection)
     database.vec.rebuild(model)
-    left = verify_words(database)
-    if left:
-        raise BaseUnusable(_("the full-text index is still not in step: {detail}").format(detail=left[0].detail))
-
-
-def verify_words(database: Database) -> list[Finding]:
-    """Return what is wrong with words and tags alone."""
-    return [*_words(database.connection), *_tags(database.connection)]
