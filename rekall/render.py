@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any  # JSON values
 
 from rekall.entry import Entry, Link
@@ -57,19 +58,23 @@ def fitted(text: str, width: int) -> str:
     return kept + "…" if width > 0 else ""
 
 
-def wrapped(line: str, width: int) -> list[str]:
-    """Cut a line into parts of at most `width` columns, at blanks where there are some."""
-    parts: list[str] = []
-    while width_of(line) > width:
-        used = place = 0
-        while used + width_of(line[place]) <= width:
-            used += width_of(line[place])
+def wrapped(line: str, width: int) -> Iterator[str]:
+    """Yield a line in parts of at most `width` columns, cut at blanks where there are some. Cost: one pass."""
+    start = 0
+    while True:
+        place, used = start, 0
+        while place < len(line) and used + (step := width_of(line[place])) <= width:
+            used += step
             place += 1
-        blank = line.rfind(" ", 1, place + 1)
-        place = max(1, blank if blank > place // 2 else place)
-        parts.append(line[:place].rstrip())
-        line = line[place:].lstrip() if blank >= place else line[place:]
-    return [*parts, line]
+        if place == len(line):
+            yield line[start:]
+            return
+        blank = line.rfind(" ", start + 1, place + 1)
+        cut = blank if blank > start else max(place, start + 1)
+        yield line[start:cut].rstrip()
+        start = cut
+        while line[start : start + 1] == " " and start < len(line):
+            start += 1
 
 
 def code_block(content: str) -> str:
@@ -131,7 +136,7 @@ def hit_lines(
         lines.append(line)
         if explain:
             parts = explanation(hit)
-            shown_parts = wrapped(parts, max(8, terminal.width - 4)) if terminal.output_is_tty else [parts]
+            shown_parts = list(wrapped(parts, max(8, terminal.width - 4))) if terminal.output_is_tty else [parts]
             lines += [_styled(f"    {part}", "dim", terminal) for part in shown_parts]
         if place == 0:
             lines += _answer_lines(shown[0], short[hit.id], terminal)
@@ -142,14 +147,14 @@ def _answer_lines(entry: Entry, short: str, terminal: Terminal) -> list[str]:
     """Return what the best hit says, indented. A terminal gets its beginning, so that the list stays in sight."""
     answer = plain(answer_of(entry))
     lines = answer.split("\n") if answer else []
-    if terminal.output_is_tty:
-        lines = [part for line in lines for part in wrapped(line, max(8, terminal.width - 4))]
-    shown = lines[:ANSWER_LINES] if terminal.output_is_tty and len(lines) > ANSWER_LINES + 1 else lines
-    text = [f"    {line}".rstrip() for line in shown]
-    if len(shown) < len(lines):
-        more = _("… {count} more lines: rekall show {id}").format(count=len(lines) - len(shown), id=short)
-        text.append(_styled(fitted(f"    {more}", terminal.width), "dim", terminal))
-    return text
+    if not terminal.output_is_tty:
+        return [f"    {line}".rstrip() for line in lines]
+    parts = (part for line in lines for part in wrapped(line, max(8, terminal.width - 4)))
+    shown = list(islice(parts, ANSWER_LINES + 2))
+    if len(shown) <= ANSWER_LINES + 1:
+        return [f"    {line}".rstrip() for line in shown]
+    more = fitted("    " + _("… more of it: rekall show {id}").format(id=short), terminal.width)
+    return [f"    {line}".rstrip() for line in shown[:ANSWER_LINES]] + [_styled(more, "dim", terminal)]
 
 
 def explanation(hit: Hit) -> str:

@@ -148,10 +148,22 @@ def test_a_second_import_changes_nothing(database: Database, note: Callable[...,
     assert (list(export_jsonl(database)), database.revision()) == (before, revision)
 
 
-def test_a_changed_file_updates_its_entry(database: Database, note: Callable[..., Path]) -> None:
-    bring(database, note("a.md", "# title\n\nold", mtime=1e9))
-    assert counts(bring(database, note("a.md", "# title\n\nnew", mtime=1.1e9))) == (0, 1, 0, 0, 0)
-    assert (only(database).content, only(database).revision) == ("new", 2)
+@pytest.mark.parametrize("line", ["title: {}", "tags: [{}]", "solution: {}", "url: https://{}", "author: {}", "# {}"])
+def test_a_changed_file_updates_its_entry(line: str, database: Database, note: Callable[..., Path]) -> None:
+    text = "---\n{}\n---\ntext" if ":" in line else "{}"
+    bring(database, note("a.md", text.format(line.format("old")), mtime=1e9))
+    assert counts(bring(database, note("a.md", text.format(line.format("new")), mtime=1.1e9))) == (0, 1, 0, 0, 0)
+    assert "new" in repr(only(database)) and only(database).revision == 2
+    assert counts(bring(database, note("a.md", text.format(line.format("new")), mtime=1.1e9))) == (0, 0, 1, 0, 0)
+
+
+def test_two_notes_with_one_id_do_not_hide_each_other(database: Database, note: Callable[..., Path]) -> None:
+    note("a.md", "---\nid: same\n---\nabout one thing")
+    folder = note("b.md", "---\nid: same\n---\nabout another")
+    for _again in range(2):
+        report = bring(database, folder)
+        assert database.count() == 2 or any("b.md" in problem for problem in report.problems)
+        assert database.get("same").content == "about one thing"
 
 
 def test_a_changed_file_updates_its_entry_though_its_front_matter_names_an_old_time(
@@ -260,6 +272,10 @@ def test_the_record_written_later_wins(database: Database, tmp_path: Path) -> No
     assert counts(bring(database, jsonl(tmp_path, newer))) == (0, 1, 0, 0, 0)
     assert counts(bring(database, jsonl(tmp_path, older))) == (0, 0, 0, 1, 0)
     assert only(database).title == "2026"
+    latest = {**record, "title": "2027", "updated_at": "2027-01-01T00:00:00Z"}
+    with Database(None) as other:  # twice in one file, as when one export is appended to another
+        bring(other, jsonl(tmp_path, older, latest, newer))
+        assert only(other).title == "2027"
 
 
 # --- out and in again ---

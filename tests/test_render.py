@@ -82,7 +82,7 @@ def test_plain_text_has_no_control_character(text: str) -> None:
     [
         ("", ""), ("no code", ""), ("```sh\nls\n```", "ls"), ("text\n\n```\na\n\nb\n```\nmore\n```\nc\n```", "a\n\nb"),
         ("~~~\nx\n~~~", "x"), ("````\n```\nin\n```\n````", "```\nin\n```"), ("```sh\nnever closed", ""),
-        ("```\n```", ""), ("inline ```x``` only", ""), ("```\n  indented\n```", "  indented"),
+        ("```\n```", ""), ("inline ```x``` only", ""), ("```a``` is a\n```\nb\n```", "b"), ("```\n  indented\n```", "  indented"),
         ("```sh\nls\n```  \n", "ls"),
     ],
 )  # fmt: skip

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 import unicodedata
 from collections.abc import Callable
 
@@ -111,6 +112,15 @@ def test_no_line_is_wider_than_the_terminal(columns: int, noted: Rekall, make_en
         lines = noted.on_terminal(*words, columns=columns).splitlines()
         assert lines and max(map(columns_of, lines)) <= columns, max(lines, key=columns_of)
     assert "narrow " * 10 in noted("list").output  # a pipe gets all of it
+
+
+def test_one_line_of_a_megabyte_is_shown_in_time(noted: Rekall, make_entry: Callable[..., Entry]) -> None:
+    for letter, key in (("é", "long"), ("x", "ascii")):
+        with Database(noted.base) as database:
+            database.add(make_entry("minified", (letter * 20 + " ") * 50_000, id=key))
+        started = time.monotonic()
+        assert noted.on_terminal("search", "--words", "minified").startswith("\x1b")
+        assert time.monotonic() - started < 5
 
 
 def test_no_control_sequence_of_an_entry_reaches_the_terminal(rekall: Rekall, make_entry: Callable[..., Entry]) -> None:

@@ -1,6 +1,6 @@
 """Data on which the small copies tell little apart: what does the attempt cost beside the plain scan?
 
-    python tests/bench/hard.py
+python tests/bench/hard.py
 """
 
 from __future__ import annotations
