@@ -258,6 +258,7 @@ class _Known:
 
     def __init__(self, database: Database) -> None:
         self.ids: set[str] = set()
+        self.seen: dict[str, str] = {}  # id → the note that this import saw it in
         self.by_text: dict[str, str] = {}
         self.imports = database.imports()
         for entry in database.each():
@@ -276,10 +277,15 @@ class _Known:
         return imported[0] if imported and imported[0] in self.ids else self.by_text.get(digest(record.entry))
 
 
-def digest(entry: Entry) -> str:
-    """Return a fingerprint of what an entry says: all but its id, times, source, revision and extra."""
+def digest(entry: Entry, whole: bool = False) -> str:
+    """Return a fingerprint of what an entry says: its texts, type, status and tags.
+
+    `whole`: and its source and extra too, so all but its id, times and revision.
+    """
     texts = (entry.type, entry.title, entry.content, entry.project, entry.status, entry.situation, entry.solution)
     said = [*texts, entry.what_failed, *sorted(entry.tags), None, *entry.errors, None, *entry.files]
+    if whole:
+        said += [None, entry.source, json.dumps(entry.extra, sort_keys=True)]
     return hashlib.blake2b(json.dumps(said).encode(), digest_size=16).hexdigest()
 
 
@@ -295,6 +301,17 @@ def _store(database: Database, known: _Known, batch: list[Found], report: Report
                 done.problems.append(f"{record.place}: {record.problem}")
                 continue
             there = known.same_as(record)
+            if (
+                record.is_note
+                and record.has_id
+                and known.seen.setdefault(record.entry.id, record.place) != record.place
+            ):
+                other = known.seen[record.entry.id]
+                done.problems.append(_("{place}: {other} has the same id").format(place=record.place, other=other))
+                continue
+            if there in new and record.has_id:  # twice in one source: the later one may say something else
+                database.add_many(list(new.values()))
+                new.clear()
             if there is None:
                 new[record.entry.id] = record.entry
                 known.remember(record.entry)
@@ -305,7 +322,7 @@ def _store(database: Database, known: _Known, batch: list[Found], report: Report
                 _meet(database, known, database.get(there), record, done)
             links += record.links
             if record.is_note:
-                notes.append((record.place, there or record.entry.id, digest(record.entry)))
+                notes.append((record.place, there or record.entry.id, digest(record.entry, whole=True)))
         database.add_many(list(new.values()))
         database.remember_imports(notes)
     known.imports.update({place: (key, said) for place, key, said in notes})
@@ -322,20 +339,21 @@ def _meet(database: Database, known: _Known, ours: Entry, record: Found, done: R
     assert record.entry is not None
     theirs = replace(record.entry, id=ours.id, revision=ours.revision)
     imported = known.imports.get(record.place) if record.is_note else None
-    edited_here = imported is not None and digest(ours) != imported[1]
-    if imported and digest(theirs) == imported[1]:
+    edited_here = imported is not None and digest(ours, whole=True) != imported[1]
+    if imported and digest(theirs, whole=True) == imported[1]:
         if edited_here:
             done.kept += 1
         else:
             done.unchanged += 1
-    elif digest(theirs) == digest(ours) and (not record.has_id or _same_but_for_times(theirs, ours)):
+    elif _same_but_for_times(theirs, ours) or (
+        imported is None and not record.has_id and digest(theirs) == digest(ours)
+    ):
         done.unchanged += 1
     elif (edited_here or imported is None) and record.written and record.written <= ours.updated_at:
         done.kept += 1
     else:
         moved_on = record.entry.updated_at if record.written else now()
-        extra = theirs.extra if record.has_id else {**ours.extra, **theirs.extra}
-        written = replace(theirs, extra=extra, created_at=ours.created_at, updated_at=moved_on)
+        written = replace(theirs, created_at=ours.created_at, updated_at=moved_on)
         database.update(written)
         known.remember(written)
         done.updated += 1

@@ -84,7 +84,8 @@ def code_block(content: str) -> str:
     for line in content.split("\n"):
         mark = _FENCE.match(line)
         if not fence:
-            fence = mark[0] if mark else ""
+            opens = mark and not (mark[0][0] == "`" and "`" in line[mark.end() :])  # else it is code within a line
+            fence = mark[0] if mark and opens else ""
         elif mark and mark[0].startswith(fence) and not line[mark.end() :].strip():
             return "\n".join(lines).strip("\n")
         else:
