@@ -57,6 +57,26 @@ def path_number(named: str | None) -> int:
     return _topk.PATHS.index(named or able[-1])
 
 
+class _Wait:
+    """How long to go without a copy that told too little apart: each time for longer."""
+
+    def __init__(self) -> None:
+        self._searches = 0
+        self._next = PATIENCE[0]
+
+    def is_over(self) -> bool:
+        """Tell whether the copy may be tried now; counts a search if not."""
+        self._searches = max(0, self._searches - 1)
+        return self._searches == 0
+
+    def remember(self, gave_up: bool) -> None:
+        """Note how the copy did."""
+        if gave_up:
+            self._searches, self._next = self._next, min(self._next * 2, PATIENCE[1])
+        else:
+            self._next = PATIENCE[0]
+
+
 class _Copy:
     """One small copy: codes and meta for the first `count` rows, with room for more."""
 
@@ -92,8 +112,7 @@ class KernelSearcher:
         self._copies: dict[int, _Copy] = {}
         self._builder: Thread | None = None
         self._generation = 0
-        self._without_copy = 0  # searches still to be answered by the plain scan
-        self._patience = PATIENCE[0]
+        self._waits = {4: _Wait(), 8: _Wait()}
         self.last_work = (0, False)
 
     @property
@@ -118,7 +137,7 @@ class KernelSearcher:
         with self._lock:
             self._generation += 1
             self._copies = {}
-            self._without_copy, self._patience = 0, PATIENCE[0]
+            self._waits = {4: _Wait(), 8: _Wait()}
 
     def added(self, store: Matrix, first: int, end: int) -> None:
         """Bring the copies along, if they are there; a larger store gets larger copies."""
@@ -150,30 +169,22 @@ class KernelSearcher:
                 self._path, store, count, query, k, bitmap, floor, copy.bits, copy.codes, copy.meta
             )
             self.last_work = (rescored, gave_up)
-            self._remember(gave_up)
+            self._waits[copy.bits].remember(gave_up)
         return found
 
     def _copy_for(self, store: Matrix, count: int, mask: Mask | None) -> _Copy | None:
         """Return the copy to scan, or None for the plain scan; start making one if it is missing."""
         if count < COPY_ROWS:
             return None
-        if self._without_copy:
-            self._without_copy -= 1
-            return None
-        copy = self._copies.get(4 if count >= FOUR_BIT_ROWS else 8) or self._copies.get(8)
-        if copy is None or copy.count < count:
-            self._start_building(store, count)
-            return None
         if mask is not None and np.count_nonzero(mask) * SPARSE < count:
             return None
-        return copy
-
-    def _remember(self, gave_up: bool) -> None:
-        """After a copy told too little apart, go without it for a while, each time for longer."""
-        if gave_up:
-            self._without_copy, self._patience = self._patience, min(self._patience * 2, PATIENCE[1])
-        else:
-            self._patience = PATIENCE[0]
+        for bits in (4, 8) if count >= FOUR_BIT_ROWS else (8,):
+            copy = self._copies.get(bits)
+            if copy is None or copy.count < count:
+                self._start_building(store, count)
+            elif self._waits[bits].is_over():
+                return copy
+        return None
 
     def _start_building(self, store: Matrix, count: int) -> None:
         if self._builder is None or not self._builder.is_alive():

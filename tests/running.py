@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,10 +77,15 @@ class Rekall:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         environment = {key: value for key, value in self.env.items() if key not in ("NO_COLOR", "COLUMNS")} | env
         command = self.command(*words)
-        with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=self.cwd):
+        streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+        with subprocess.Popen(command, **streams, env=environment, cwd=self.cwd) as process:
             os.close(theirs)
+            stopper = threading.Timer(30, process.kill)
+            stopper.start()
             sent = b"".join(iter(lambda: _read(ours), b""))
+            stopper.cancel()
         os.close(ours)
+        assert process.returncode in (0, 1), process.returncode
         assert b"Traceback" not in sent
         return sent.decode().replace("\r\n", "\n")
 

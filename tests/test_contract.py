@@ -164,6 +164,17 @@ def test_each_line_is_answered_by_one_object_in_order(noted: Rekall) -> None:
     assert [hit["id"] for hit in json.loads(filtered.output)["hits"]] == ["cpp-2"]
 
 
+def test_each_line_is_answered_before_the_next_is_written(noted: Rekall) -> None:
+    with noted.start("search", "-", "--each-line", "--words") as process:
+        assert process.stdin and process.stdout
+        for query in ("commit", "disk", "unheard"):
+            process.stdin.write(query.encode() + b"\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["query"] == query
+        process.stdin.close()
+        assert process.wait(30) == 0
+
+
 ODD = [
     "C++",
     "can't",

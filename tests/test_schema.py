@@ -93,7 +93,7 @@ def test_lists_that_are_no_json_are_refused(plain: sqlite3.Connection, tags: str
         insert(plain, "a", "t", tags=tags)
 
 
-@pytest.mark.parametrize("mark", ["\n", "\t", "\r", "\b", "\f", '"', "\\", "/", "\x1b", "\r\n", "\\n"])
+@pytest.mark.parametrize("mark", [*map(chr, range(1, 32)), '"', "\\", "/", "\r\n", "\\n", "\\t"])
 def test_a_word_of_an_error_is_found_whatever_stands_before_it(database: Database, make_entry: MakeEntry, mark: str):
     entry = make_entry("t", errors=(f"x{mark}Unresolved reason",))
     database.add(entry)

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from pytest import MonkeyPatch
 
 from rekall.config import BACKENDS
 from rekall.errors import BackendUnavailable, InvalidVector
@@ -241,6 +242,26 @@ def test_a_backend_named_is_the_one_that_runs_or_an_error_that_names_it():
         else:
             with pytest.raises(BackendUnavailable, match=backend):
                 VectorIndex(backend)
+
+
+@every_backend
+def test_a_search_in_the_middle_of_a_sweep_sees_the_rows_before_or_after_it(backend: str, monkeypatch: MonkeyPatch):
+    if backend == "sqlite-vec":
+        pytest.skip("one connection, for processes that answer once")
+    keep, index = random_rows(1)[0], VectorIndex(backend)
+    index.add("keep", keep)
+    index.add("crowd", random_rows(SWEEP + 1, seed=1))
+    reset, seen = index._searcher.reset, []
+
+    def overtaken(store: Matrix, count: int) -> None:
+        """Ask just before the searcher is told of the rows that are left, as another thread may."""
+        seen.append([key for key, _score in index.search(keep, 1)])
+        reset(store, count)
+
+    monkeypatch.setattr(index._searcher, "reset", overtaken)
+    index.delete("crowd")
+    assert seen, "nothing was swept out"
+    assert {tuple(keys) for keys in seen} == {("keep",)}
 
 
 @every_backend

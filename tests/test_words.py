@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -72,17 +72,18 @@ def test_an_odd_query_is_answered_never_an_error(database: Database, make_entry:
     assert time.perf_counter() - start < 2
 
 
-@given(st.text(alphabet=st.characters(exclude_categories=())))
+@pytest.fixture(scope="module")
+def one_entry() -> Iterator[Database]:
+    """Return a base of one entry, opened once for all generated texts."""
+    with Database(None) as database:
+        database.add(Entry(id="a", type="til", title="foo", content="a b c 1 2 3", created_at="x", updated_at="x"))
+        yield database
+
+
+@given(text=st.text(alphabet=st.characters(exclude_categories=())))
 @settings(max_examples=200)
-def test_any_text_whatever_is_a_safe_query(text: str):
-    assert found(_one_entry(), text) in ([], ["a"])
-
-
-def _one_entry(held: list[Database] = []) -> Database:  # noqa: B006  # opened once for all examples
-    if not held:
-        held.append(Database(None))
-        held[0].add(Entry(id="a", type="til", title="foo", content="a b c 1 2 3", created_at="x", updated_at="x"))
-    return held[0]
+def test_any_text_whatever_is_a_safe_query(one_entry: Database, text: str):
+    assert found(one_entry, text) in ([], ["a"])
 
 
 @pytest.mark.parametrize(
