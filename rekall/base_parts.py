@@ -66,6 +66,7 @@ class LinkTable(Part):
                 "DELETE FROM links WHERE source_id = ? AND target_id = ? AND relation = coalesce(?, relation)",
                 (source, target, relation),
             )
+            self._touched.update((source, target))
         return int(gone.rowcount)
 
     def links_of(self, key: str) -> list[Link]:

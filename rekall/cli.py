@@ -34,6 +34,9 @@ class _Streams:
     def data(self, text: str) -> None:
         self._output.write(text)
 
+    def flush(self) -> None:
+        self._output.flush()
+
     def note(self, text: str) -> None:
         self._output.flush()
         self._errors.write(plain(text))
@@ -80,12 +83,19 @@ def _answer(words: Sequence[str], response: Response, output: TextIO) -> None:
     if options.command == "":
         request = _without_command(request)
     base = find_base(request.cwd, request.env, options.db, options.skip_project)
-    with Room(base, Config.load(config_path(request.env))) as room:
+    with Room(base, _config(request)) as room:
         room.response = response
         run(room, request, response)
         output.flush()
         for deed in response.after:
             deed()
+
+
+def _config(request: Request) -> Config:
+    """Return the settings; none where a broken file is no hindrance, but what the user is about to mend."""
+    path = config_path(request.env)
+    mending = request.command == "config" and request.options.action in ("path", "set")
+    return Config(path, {}) if mending or request.command == "help" else Config.load(path)
 
 
 def _without_command(request: Request) -> Request:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3 as stdlib_sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -33,14 +33,10 @@ if TYPE_CHECKING:
 
 # Python's own SQLite may be built without extensions (pyenv's is). Where sqlite-vec is installed, the
 # SQLite that its extra brings is used then, for everything: one library a process.
-if (
-    find_spec("sqlite_vec")
-    and find_spec("pysqlite3")
-    and not hasattr(stdlib_sqlite3.Connection, "enable_load_extension")
-):
-    import pysqlite3.dbapi2 as sqlite3
-else:
-    sqlite3 = stdlib_sqlite3
+sqlite3 = stdlib_sqlite3
+if find_spec("sqlite_vec") and not hasattr(stdlib_sqlite3.Connection, "enable_load_extension"):
+    with suppress(ImportError):
+        import pysqlite3.dbapi2 as sqlite3
 
 # A writer waits this long for its turn. A bulk import commits many times a second, so only a process
 # that is stuck holds the lock for longer.
@@ -92,6 +88,7 @@ class Database(EmbeddingQueue, LinkTable):
 
     def close(self) -> None:
         """Close the file; the last one out folds the write-ahead log into it."""
+        self.words.close()
         self._connection.close()
 
     @property

@@ -89,6 +89,17 @@ def new_id(milliseconds: int | None = None) -> str:
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
+def _utc(stamp: str) -> str:
+    """Return an ISO 8601 time that names another zone than UTC in UTC; any other text as it is."""
+    try:
+        moment = datetime.fromisoformat(stamp)
+        if moment.tzinfo is None or stamp.endswith("Z"):
+            return stamp
+        return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError):
+        return stamp
+
+
 def _milliseconds(stamp: str) -> int | None:
     """Return the Unix time of an ISO 8601 stamp, so that ids sort as entries were made; None if it is none."""
     try:
@@ -203,6 +214,9 @@ def from_record(record: dict[str, Any]) -> Entry:
     strangers = {key: value for key, value in record.items() if key not in FIELDS and key != "links"}
     if strangers:
         values["extra"] = _field("extra", {**values.get("extra", {}), **strangers})
+    for name in ("created_at", "updated_at"):
+        if name in values:
+            values[name] = _utc(values[name])
     stamp = now()
     values.setdefault("created_at", stamp)
     values.setdefault("updated_at", values["created_at"])

@@ -45,6 +45,7 @@ class Sink(Protocol):
 
     def data(self, text: str) -> None: ...
     def note(self, text: str) -> None: ...
+    def flush(self) -> None: ...
 
 
 @dataclass
@@ -66,6 +67,10 @@ class Response:
     def json(self, value: Any) -> None:
         """Add one JSON value on one line."""
         self.data(json.dumps(value, ensure_ascii=False))
+
+    def flush(self) -> None:
+        """Send what was said so far: somebody may wait for it before asking on."""
+        self.sink.flush()
 
     def note(self, text: str) -> None:
         """Tell the user something that is no data."""

@@ -14,6 +14,7 @@ plain `sqlite3` is found like any other:
 
 from __future__ import annotations
 
+import json
 from typing import Any, Protocol  # Any: SQL values
 
 APPLICATION_ID = 0x726B6C31  # "rkl1"
@@ -56,6 +57,7 @@ class Connection(Protocol):
 
     def execute(self, sql: str, parameters: Any = ...) -> Cursor: ...
     def executemany(self, sql: str, parameters: Any) -> Cursor: ...
+    def close(self) -> None: ...
 
 
 _TABLES = """
@@ -143,8 +145,8 @@ _BUMP = "UPDATE state SET value = value + 1 WHERE key = 'revision';"
 _REVISION = "(SELECT value FROM state WHERE key = 'revision')"
 
 
-# What json.dumps writes for the control characters that failing programs print.
-_OTHER_ESCAPES = ("\\t", "\\r", "\\b", "\\f", "\\u001b")
+# What json.dumps writes for the control characters that failing programs print, the line end apart.
+_OTHER_ESCAPES = tuple(json.dumps(chr(code))[1:-1] for code in range(1, 32) if code != 10)
 
 
 def _as_text(row: str, column: str) -> str:

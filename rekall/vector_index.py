@@ -35,6 +35,7 @@ class _View:
     store: Matrix
     alive: Mask
     count: int
+    dead: int
 
 
 def choose(backend: str) -> Searcher:
@@ -78,6 +79,7 @@ class VectorIndex:
         self._searcher: Searcher = choose(backend)
         self._write = Lock()
         self._clear()
+        self._publish()
 
     def _clear(self) -> None:
         self._store: Matrix = np.empty((0, 0), dtype=np.float32)  # more rows than ids: room to grow
@@ -86,11 +88,10 @@ class VectorIndex:
         self._rows: dict[str, list[int]] = {}
         self._dead = 0
         self._searcher.reset(self._store, 0)
-        self._publish()
 
     def _publish(self) -> None:
         """Let searches see the rows as they are now."""
-        self._view = _View(self._ids, self._store, self._is_alive, len(self._ids))
+        self._view = _View(self._ids, self._store, self._is_alive, len(self._ids), self._dead)
 
     @classmethod
     def from_matrix(cls, ids: Sequence[str], matrix: ArrayLike, backend: str = "auto") -> VectorIndex:
@@ -188,7 +189,9 @@ class VectorIndex:
     def delete(self, key: str) -> bool:
         """Remove every row under `key`; tell whether there was one."""
         with self._write:
-            return self._bury(key)
+            buried = self._bury(key)
+            self._publish()
+            return buried
 
     def _bury(self, key: str) -> bool:
         rows = self._rows.pop(key, None)
@@ -255,7 +258,7 @@ class VectorIndex:
         vector = self._searcher.unit(query, view.store.shape[1] if view.count else None)
         if not view.count or k < 1:
             return []
-        if self._dead:
+        if view.dead:
             alive = view.alive[: view.count]
             mask = alive.copy() if mask is None else alive & mask
         found = self._searcher.search(view.store, view.count, vector, k, mask, floor)

@@ -47,6 +47,10 @@ class Words:
         self._scratch.execute("CREATE VIRTUAL TABLE stems USING fts5vocab(query, 'instance')")
         connection.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab('main', 'entries_fts', 'row')")
 
+    def close(self) -> None:
+        """Let the table in memory go. The base is its owner's."""
+        self._scratch.close()
+
     def search(self, text: str, k: int, condition: str = "1", parameters: Sequence[object] = ()) -> Matches:
         """Return up to k entries that hold words of `text`, best first, ties by id.
 

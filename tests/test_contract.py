@@ -164,6 +164,7 @@ def test_each_line_is_answered_by_one_object_in_order(noted: Rekall) -> None:
     assert [hit["id"] for hit in json.loads(filtered.output)["hits"]] == ["cpp-2"]
 
 
+@pytest.mark.timeout(20)
 def test_each_line_is_answered_before_the_next_is_written(noted: Rekall) -> None:
     with noted.start("search", "-", "--each-line", "--words") as process:
         assert process.stdin and process.stdout

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any  # fields and JSON values
+from typing import Any, TypeAlias  # Any: fields and JSON values
 
 import pytest
 from running import REPOSITORY, Rekall
@@ -19,6 +19,7 @@ from rekall.exchange import Report, bring_in, export_jsonl, export_markdown, rea
 from rekall.query import Filters
 
 OLD_BASE = REPOSITORY / "tests" / "data" / "rekall-v11.db"
+Write: TypeAlias = Callable[..., Path]  # writes a note
 
 
 def bring(database: Database, path: Path) -> Report:
@@ -30,7 +31,7 @@ def counts(report: Report) -> tuple[int, int, int, int, int]:
 
 
 @pytest.fixture
-def note(tmp_path: Path) -> Callable[..., Path]:
+def note(tmp_path: Path) -> Write:
     """Return a function that writes a note below notes/ and gives the folder."""
 
     def write(name: str, text: str | bytes, mtime: float | None = None) -> Path:
@@ -49,7 +50,7 @@ def only(database: Database) -> Entry:
     return entry
 
 
-def test_the_front_matter_of_other_tools_is_understood(database: Database, note: Callable[..., Path]) -> None:
+def test_the_front_matter_of_other_tools_is_understood(database: Database, note: Write) -> None:
     front = "id: 202401021530\ndate: 2024-01-02\ntags: [git, daily use]\ncategory: shop\nurl: https://x\nauthor: me"
     bring(database, note("a.md", f"---\n{front}\n---\n# The title #\n\nbody\n"))
     entry = only(database)
@@ -78,7 +79,7 @@ def test_the_front_matter_of_other_tools_is_understood(database: Database, note:
     ],
 )
 def test_no_field_of_another_tool_keeps_a_note_out(
-    front: str, expected: dict[str, Any], database: Database, note: Callable[..., Path]
+    front: str, expected: dict[str, Any], database: Database, note: Write
 ) -> None:
     assert counts(bring(database, note("plain.md", f"---\n{front}\n---\nbody\n"))) == (1, 0, 0, 0, 0)
     entry = only(database)
@@ -104,13 +105,13 @@ def test_no_field_of_another_tool_keeps_a_note_out(
     ],
 )
 def test_a_note_is_read_whatever_wrote_it(
-    text: bytes, title: str, content: str, database: Database, note: Callable[..., Path]
+    text: bytes, title: str, content: str, database: Database, note: Write
 ) -> None:
     bring(database, note("a-file.md", text))
     assert (only(database).title, only(database).content) == (title, content)
 
 
-def test_folders_become_tags_and_hidden_ones_are_passed_over(database: Database, note: Callable[..., Path]) -> None:
+def test_folders_become_tags_and_hidden_ones_are_passed_over(database: Database, note: Write) -> None:
     note("git/undo, redo/one.md", "---\ntags: [git]\n---\none")
     note(".obsidian/two.md", "two")
     note("readme.txt", "three")
@@ -118,7 +119,7 @@ def test_folders_become_tags_and_hidden_ones_are_passed_over(database: Database,
     assert {entry.title: entry.tags for entry in database.entries()} == {"one": ("git", "undo  redo"), "UPPER": ()}
 
 
-def test_a_note_that_cannot_be_read_is_left_out_whole_and_named(database: Database, note: Callable[..., Path]) -> None:
+def test_a_note_that_cannot_be_read_is_left_out_whole_and_named(database: Database, note: Write) -> None:
     note("broken.md", "---\ntitle: [never closed\n---\nbody")
     note("list.md", "---\n- a\n- b\n---\nbody")
     note("empty.md", "  \n")
@@ -137,7 +138,7 @@ def test_names_that_are_not_utf8_do_not_hide_each_other(database: Database, tmp_
     assert counts(bring(database, tmp_path / "notes")) == (0, 0, 2, 0, 0)
 
 
-def test_a_second_import_changes_nothing(database: Database, note: Callable[..., Path]) -> None:
+def test_a_second_import_changes_nothing(database: Database, note: Write) -> None:
     for number in range(5):
         note(f"{number}.md", f"---\nid: n{number}\n---\n# note\n\n{number}" if number % 2 else f"# note\n\n{number}")
     note("copy.md", "# note\n\n0")
@@ -149,7 +150,7 @@ def test_a_second_import_changes_nothing(database: Database, note: Callable[...,
 
 
 @pytest.mark.parametrize("line", ["title: {}", "tags: [{}]", "solution: {}", "url: https://{}", "author: {}", "# {}"])
-def test_a_changed_file_updates_its_entry(line: str, database: Database, note: Callable[..., Path]) -> None:
+def test_a_changed_file_updates_its_entry(line: str, database: Database, note: Write) -> None:
     text = "---\n{}\n---\ntext" if ":" in line else "{}"
     bring(database, note("a.md", text.format(line.format("old")), mtime=1e9))
     assert counts(bring(database, note("a.md", text.format(line.format("new")), mtime=1.1e9))) == (0, 1, 0, 0, 0)
@@ -157,7 +158,7 @@ def test_a_changed_file_updates_its_entry(line: str, database: Database, note: C
     assert counts(bring(database, note("a.md", text.format(line.format("new")), mtime=1.1e9))) == (0, 0, 1, 0, 0)
 
 
-def test_two_notes_with_one_id_do_not_hide_each_other(database: Database, note: Callable[..., Path]) -> None:
+def test_two_notes_with_one_id_do_not_hide_each_other(database: Database, note: Write) -> None:
     note("a.md", "---\nid: same\n---\nabout one thing")
     folder = note("b.md", "---\nid: same\n---\nabout another")
     for _again in range(2):
@@ -166,37 +167,35 @@ def test_two_notes_with_one_id_do_not_hide_each_other(database: Database, note: 
         assert database.get("same").content == "about one thing"
 
 
-def test_a_changed_file_updates_its_entry_though_its_front_matter_names_an_old_time(
-    database: Database, note: Callable[..., Path]
-) -> None:
+def test_an_old_time_in_the_front_matter_hides_no_change(database: Database, note: Write) -> None:
     front = "---\ncreated: 2024-01-01\nupdated: 2024-01-02\n---\n"
     bring(database, note("a.md", front + "old", mtime=1e9))
     assert counts(bring(database, note("a.md", front + "new", mtime=1.1e9))) == (0, 1, 0, 0, 0)
     assert only(database).content == "new"
 
 
-def test_an_entry_edited_here_after_the_import_is_kept(database: Database, note: Callable[..., Path]) -> None:
+def test_an_entry_edited_here_after_the_import_is_kept(database: Database, note: Write) -> None:
     bring(database, note("a.md", "# title\n\ntheirs", mtime=1e9))
     database.update(replace(only(database), content="ours", updated_at="2026-01-01T00:00:00.000Z"))
     assert counts(bring(database, note("a.md", "# title\n\ntheirs", mtime=1e9))) == (0, 0, 0, 1, 0)
     assert only(database).content == "ours"
 
 
-def test_a_file_that_was_only_touched_takes_nothing_back(database: Database, note: Callable[..., Path]) -> None:
+def test_a_file_that_was_only_touched_takes_nothing_back(database: Database, note: Write) -> None:
     bring(database, note("a.md", "# title\n\ntheirs", mtime=1e9))
     database.update(replace(only(database), tags=("mine",), updated_at="2026-01-01T00:00:00.000Z"))
     bring(database, note("a.md", "# title\n\ntheirs", mtime=1.9e9))  # a checkout gives every file a new time
     assert only(database).tags == ("mine",)
 
 
-def test_a_note_without_a_time_of_its_own_has_the_files(database: Database, note: Callable[..., Path]) -> None:
+def test_a_note_without_a_time_of_its_own_has_the_files(database: Database, note: Write) -> None:
     folder = note("a.md", "text", mtime=1_700_000_000)
     bring(database, folder)
     assert (only(database).created_at, only(database).source) == ("2023-11-14T22:13:20.000Z", str(folder / "a.md"))
 
 
 @pytest.mark.parametrize("date", ["2024-05-06", "2024-05-05T23:30:00-05:00", "2024-05-07 01:00:00 +02:00"])
-def test_a_date_of_any_form_is_within_since_and_until(date: str, database: Database, note: Callable[..., Path]) -> None:
+def test_a_date_of_any_form_is_compared_as_a_time(date: str, database: Database, note: Write) -> None:
     bring(database, note("a.md", f"---\ndate: {date}\n---\ntext"))
     assert database.count(Filters(since="2024-05-06T00:00:00", until="2024-05-07T00:00:00")) == 1
 

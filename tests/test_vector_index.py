@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from pytest import MonkeyPatch
 
 from rekall.config import BACKENDS
 from rekall.errors import BackendUnavailable, InvalidVector
@@ -23,7 +22,9 @@ from rekall.vectors import Matrix, unit_rows
 
 Pairs = list[tuple[str, float]]
 D = 5
-every_backend = pytest.mark.parametrize("backend", [b for b in BACKENDS if VectorIndex.is_available(b)])
+available = [backend for backend in BACKENDS if VectorIndex.is_available(backend)]
+every_backend = pytest.mark.parametrize("backend", available)
+backend_of_a_server = pytest.mark.parametrize("backend", [b for b in available if b != "sqlite-vec"])  # one thread's
 
 
 def random_rows(count: int, dimensions: int = D, seed: int = 0) -> Matrix:
@@ -244,10 +245,8 @@ def test_a_backend_named_is_the_one_that_runs_or_an_error_that_names_it():
                 VectorIndex(backend)
 
 
-@every_backend
-def test_a_search_in_the_middle_of_a_sweep_sees_the_rows_before_or_after_it(backend: str, monkeypatch: MonkeyPatch):
-    if backend == "sqlite-vec":
-        pytest.skip("one connection, for processes that answer once")
+@backend_of_a_server
+def test_a_search_amid_a_sweep_sees_the_rows_before_or_after_it(backend: str, monkeypatch: pytest.MonkeyPatch):
     keep, index = random_rows(1)[0], VectorIndex(backend)
     index.add("keep", keep)
     index.add("crowd", random_rows(SWEEP + 1, seed=1))
@@ -264,10 +263,8 @@ def test_a_search_in_the_middle_of_a_sweep_sees_the_rows_before_or_after_it(back
     assert {tuple(keys) for keys in seen} == {("keep",)}
 
 
-@every_backend
+@backend_of_a_server
 def test_a_search_never_misses_a_row_that_is_there_while_another_thread_sweeps_tombstones(backend: str):
-    if backend == "sqlite-vec":
-        pytest.skip("one connection, for processes that answer once")
     keep, index = random_rows(1)[0], VectorIndex(backend)
     index.add("keep", keep)
     done, missed, problems = Event(), [], []

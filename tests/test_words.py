@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rekall import words
-from rekall.db import Database
+from rekall.db import Database, sqlite3
 from rekall.entry import Entry
 from rekall.query import Filters, terms
 from rekall.schema import FTS_WEIGHTS, TOKENIZER
@@ -93,6 +93,14 @@ def test_an_entry_is_found_by_its_own_odd_title(database: Database, make_entry: 
     entry = make_entry(text)
     database.add_many([entry, make_entry("something else entirely")])
     assert found(database, text) == [entry.id]
+
+
+def test_closing_a_base_closes_the_scratch_table_of_its_words(database: Database):
+    database.search_words("x", 1)
+    scratch = database.words._scratch
+    database.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        scratch.execute("SELECT 1")
 
 
 # --- how words are taken ---

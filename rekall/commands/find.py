@@ -62,6 +62,7 @@ def _search_each_line(room: Room, request: Request, response: Response) -> None:
         if hits:
             response.status = 0
         response.json({"query": text, "hits": [hit_object(hit, entries[hit.id], options.explain) for hit in hits]})
+        response.flush()
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
