@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast  # Any: SQL values
+from typing import TYPE_CHECKING, Any, cast  # Any: SQL values, and either SQLite module
 
 from rekall import base_file, rows, schema
 from rekall.base_parts import EmbeddingQueue, LinkTable
@@ -31,12 +31,20 @@ if TYPE_CHECKING:
 
     from rekall.vectors import Matrix
 
+
 # Python's own SQLite may be built without extensions (pyenv's is). Where sqlite-vec is installed, the
 # SQLite that its extra brings is used then, for everything: one library a process.
-sqlite3 = stdlib_sqlite3
-if find_spec("sqlite_vec") and not hasattr(stdlib_sqlite3.Connection, "enable_load_extension"):
-    with suppress(ImportError):
-        import pysqlite3.dbapi2 as sqlite3
+def _library() -> Any:
+    """Return the SQLite module for this process."""
+    if find_spec("sqlite_vec") and not hasattr(stdlib_sqlite3.Connection, "enable_load_extension"):
+        with suppress(ImportError):
+            import pysqlite3.dbapi2
+
+            return pysqlite3.dbapi2
+    return stdlib_sqlite3
+
+
+sqlite3 = _library()
 
 # A writer waits this long for its turn. A bulk import commits many times a second, so only a process
 # that is stuck holds the lock for longer.
