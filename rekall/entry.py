@@ -26,6 +26,7 @@ LONG_TEXT_FIELDS = ("content", "situation", "solution", "what_failed")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _WINDOWS_LINE_END = re.compile(r"\r+\n")  # \r\r\n is what Windows programs print through a pipe
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]+")
 _CAMEL_WORD = re.compile(r"\b\w*[a-z0-9][A-Z]\w*")
 _CAMEL_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
@@ -164,11 +165,13 @@ def identifier_parts(text: str) -> str:
 def keywords(entry: Entry) -> str:
     """Return words that should find `entry` though its text does not show them so.
 
-    These are the parts of its camelCase names, and the trigger keywords of an older base.
+    These are the parts of its camelCase names, the trigger keywords of an older base, and list items with
+    control characters, which the index sees in JSON's spelling.
     """
     triggers = entry.extra.get("trigger_keywords")
     named = [word for word in triggers if isinstance(word, str)] if isinstance(triggers, list) else []
-    return " ".join([identifier_parts(f"{entry.title}\n{entry.body()}"), *named]).strip()
+    listed = [_CONTROL.sub(" ", item) for item in (*entry.tags, *entry.errors, *entry.files) if _CONTROL.search(item)]
+    return " ".join([identifier_parts(f"{entry.title}\n{entry.body()}"), *named, *listed]).strip()
 
 
 def checked(entry: Entry) -> Entry:
