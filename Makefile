@@ -47,8 +47,12 @@ model:
 
 # The catalogues: English is in the code, French in rekall/locale/fr.
 messages: $(VENV)/installed
-	$(BIN)/pybabel -q extract -k _n -k plural:1,2 --no-wrap --no-location --sort-output -o rekall/locale/rekall.pot rekall
-	$(BIN)/pybabel -q update --no-wrap --no-fuzzy-matching --omit-header -D rekall -i rekall/locale/rekall.pot -d rekall/locale
+	$(BIN)/pybabel -q extract -k _n -k plural:1,2 --no-wrap --no-location --sort-output --omit-header -o rekall/locale/rekall.pot rekall
+	for po in rekall/locale/*/LC_MESSAGES/rekall.po; do \
+	  head=$$(sed '/^$$/q' $$po) && language=$${po#rekall/locale/} && \
+	  $(BIN)/pybabel -q update --no-wrap --no-fuzzy-matching --ignore-obsolete --omit-header -D rekall -l $${language%%/*} -i rekall/locale/rekall.pot -o $$po && \
+	  body=$$(cat $$po) && printf '%s\n\n%s\n' "$$head" "$$body" > $$po || exit 1; \
+	done
 	$(BIN)/pybabel -q compile -D rekall -d rekall/locale
 
 clean:

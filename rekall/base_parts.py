@@ -97,8 +97,10 @@ class Pending:
 class EmbeddingQueue(Part):
     """Entries that wait to be embedded, and the vectors that take them out of the queue."""
 
-    def pending(self, model: str, recipe: str, limit: int) -> list[Pending]:
+    def pending(self, model: str, recipe: str, limit: int, longest: int | None = None) -> list[Pending]:
         """Return up to `limit` entries that `embed_pending` has to see, those without a vector first, newest first.
+
+        With `longest`, only those with a shorter content.
 
         An entry without a vector of the current model is the queue. Behind it come entries embedded
         under another recipe, an older rekall's among them.
@@ -106,7 +108,7 @@ class EmbeddingQueue(Part):
         sql = f"""SELECT {rows.SELECT_ENTRY}, EXISTS (
                 SELECT 1 FROM embeddings m WHERE m.entry_rowid = e.rowid AND m.model = :model AND m.recipe = :kept
             ) AS partly
-            FROM entries e WHERE {_NOT_DONE} ORDER BY EXISTS (
+            FROM entries e WHERE {_NOT_DONE} AND (:longest IS NULL OR length(e.content) < :longest) ORDER BY EXISTS (
                 SELECT 1 FROM embeddings m WHERE m.entry_rowid = e.rowid AND m.model = :model
             ), e.rowid DESC LIMIT :limit"""
         values = {
@@ -115,6 +117,7 @@ class EmbeddingQueue(Part):
             "kept": KEPT_RECIPE,
             "checked": checked_recipe(recipe),
             "limit": limit,
+            "longest": longest,
         }
         return [Pending(rows.from_row(row), bool(row[-1])) for row in self._read(sql, values)]
 

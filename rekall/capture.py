@@ -18,7 +18,7 @@ from rekall.errors import InvalidEntry
 from rekall.language import _
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
-_HEADING = re.compile(r"\A\s*#[ \t]+(.+?)(?:[ \t]+#+)?[ \t]*(?:\n|\Z)")
+_HEADING = re.compile(r"#[ \t]+(?=\S)")
 # Names that other note tools give to our fields.
 _OTHER_NAMES = {"date": "created_at", "created": "created_at", "updated": "updated_at", "modified": "updated_at",
                 "category": "project", "tag": "tags", "keywords": "tags", "url": "source"}  # fmt: skip
@@ -106,9 +106,13 @@ def read_markdown(text: str) -> dict[str, Any]:
     record = _front_matter(found[1]) if found else {}
     content = text[found.end() :] if found else text
     if not record.get("title"):
-        heading = _HEADING.match(content)
+        first, _end, rest = content.lstrip().partition("\n")
+        heading = _HEADING.match(first)
         if heading:
-            record["title"], content = one_line(heading[1]), content[heading.end() :]
+            marks = first[heading.end() :].rstrip()
+            plain = marks.rstrip("#")  # closing marks count as such behind a blank
+            record["title"] = one_line(plain if plain != marks and plain[-1:].isspace() else marks)
+            content = rest
     record["content"] = content.strip("\n")
     return record
 

@@ -7,7 +7,6 @@ used is an error that names the file and the key, never a silent default.
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import pwd
 import stat
@@ -157,7 +156,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         raise UsageError(
             _("{path} is not valid TOML ({error}); mend or remove it").format(path=path, error=error)
         ) from None
@@ -186,7 +185,7 @@ def _fitting(setting: Setting, value: Any) -> int | float | str:
     else:
         whole = isinstance(setting.default, int)
         fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-        fits = fits and math.isfinite(value) and value >= setting.minimum
+        fits = fits and abs(value) < 1e15 and value >= setting.minimum  # a NaN compares as false
     if not fits:
         raise UsageError(_wrong_value(setting, value))
     return value  # type: ignore[no-any-return]  # its kind was checked just above

@@ -25,6 +25,8 @@ from rekall.vectors import Matrix, cosines, unit_rows
 
 # A submitted query first embeds this many waiting entries, so that what was just added is found.
 CATCH_UP = 32
+# Entries with longer texts (in characters) are left to `import` and `index rebuild`: no query waits for a book.
+LONGEST_CAUGHT_UP = 60_000
 # Entries embedded between two commits: about a second's work, all that an interruption loses.
 BATCH = 25
 # Queries of a process that sqlite-vec answers before the vectors are read into memory.
@@ -42,7 +44,7 @@ class EmbeddingService:
         self._backend = backend
         self._resident = Resident(database, cache, models.name, backend)
         self._asked = 0
-        self._settled: int | None = None  # the revision at which nothing waited to be embedded
+        self._settled: dict[int | None, int] = {}  # longest → revision at which nothing waited to be embedded
 
     # --- finding ---
 
@@ -99,8 +101,15 @@ class EmbeddingService:
 
     # --- embedding ---
 
-    def embed_pending(self, limit: int | None = None, on_progress: Callable[[int], None] | None = None) -> int:
+    def embed_pending(
+        self,
+        limit: int | None = None,
+        on_progress: Callable[[int], None] | None = None,
+        longest: int | None = None,
+    ) -> int:
         """Embed entries that wait for it, newest first, at most `limit`; return how many were stored.
+
+        Entries with a content of `longest` characters or more are passed over.
 
         Each batch is one transaction: an interruption keeps what was done, and the next call goes on.
         Raises ModelUnavailable. Cost: about 35 ms an entry of 250 tokens.
@@ -108,12 +117,12 @@ class EmbeddingService:
         done = 0
         while limit is None or done < limit:
             revision = self._database.revision()
-            if revision == self._settled:
+            if self._settled.get(longest) == revision:
                 break
             room = BATCH if limit is None else min(BATCH, limit - done)
-            waiting = self._database.pending(self._models.name, RECIPE, room)
+            waiting = self._database.pending(self._models.name, RECIPE, room, longest)
             if not waiting:
-                self._settled = revision
+                self._settled[longest] = revision
                 break
             batch = [(pending, self._run(partial(self._encode, pending))) for pending in waiting]
             stored = self._database.store_vectors(batch, self._models.name, RECIPE)

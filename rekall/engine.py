@@ -32,6 +32,9 @@ RECIPE = "1"
 # At most this many tokens of the title stand at the head of each passage, to say what it is about.
 TITLE_TOKENS = 48
 
+# Characters that are cut into passages at once.
+SLICE = 50_000
+
 # Where a passage may end, best first: a blank line, a line end, a sentence, a blank.
 _BREAKS = tuple(re.compile(pattern) for pattern in (r"\n\s*\n", r"\n", r"[.!?;:]\s", r"\s"))
 
@@ -70,7 +73,20 @@ def passages(engine: Engine, title: str, body: str) -> list[str]:
 
 
 def _pieces(engine: Engine, text: str, room: int) -> list[str]:
-    """Cut `text` into pieces of at most `room` tokens that join to the whole of it."""
+    """Cut `text` into pieces of at most `room` tokens that join to the whole of it.
+
+    A long text goes through the tokenizer a slice at a time: its offsets take a hundred times its size.
+    """
+    pieces: list[str] = []
+    start = 0
+    while len(text) - start > SLICE:
+        end = _break_before(text, start + SLICE // 2, start + SLICE)
+        pieces += _pieces_of_slice(engine, text[start:end], room)
+        start = end
+    return pieces + _pieces_of_slice(engine, text[start:], room)
+
+
+def _pieces_of_slice(engine: Engine, text: str, room: int) -> list[str]:
     spans = engine.offsets(text)
     pieces: list[str] = []
     start = first = 0
@@ -150,6 +166,8 @@ def _tokenizer(path: Path) -> Tokenizer:
 
 
 def _session(path: Path, threads: int) -> Any:
+    # Nothing leaves the machine: set before the import, for the library writes its event files as it loads.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(3)  # errors only: stderr belongs to people

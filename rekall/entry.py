@@ -24,7 +24,7 @@ LIST_FIELDS = ("tags", "errors", "files")
 LONG_TEXT_FIELDS = ("content", "situation", "solution", "what_failed")
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_WINDOWS_LINE_END = re.compile(r"\r+\n")  # \r\r\n is what Windows programs print through a pipe
+_WINDOWS_LINE_END = re.compile(r"(?<!\r)\r+\n")  # \r\r\n is what Windows programs print through a pipe
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]+")
 _CAMEL_WORD = re.compile(r"\b\w*[a-z0-9][A-Z]\w*")

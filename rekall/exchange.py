@@ -11,6 +11,7 @@ import codecs
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -133,6 +134,8 @@ def _read_note(path: Path, top: Path) -> Found:
     """Read one Markdown note. Its folders below `top` become tags."""
     try:
         status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return Found(str(path), problem=_("no regular file"))
         if status.st_size > MAX_BYTES:
             return Found(str(path), problem=_("larger than {count} MB").format(count=MAX_BYTES >> 20))
         text = path.read_bytes().decode("utf-8", "replace")
@@ -319,7 +322,12 @@ def _store(database: Database, known: _Known, batch: list[Found], report: Report
             elif there in new:
                 done.unchanged += 1  # twice in one source
             else:
-                _meet(database, known, database.get(there), record, done)
+                ours = database.get_many([there])
+                if ours:
+                    _meet(database, known, ours[0], record, done)
+                else:  # deleted by somebody since the import began
+                    done.problems.append(_("{place}: its entry was deleted meanwhile").format(place=record.place))
+                    continue
             links += record.links
             if record.is_note:
                 notes.append((record.place, there or record.entry.id, digest(record.entry, whole=True)))
@@ -401,7 +409,15 @@ def _slug(title: str) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[str]]:
-    """Write a private file that takes the place of `path` in one step, once all of it is on the disk."""
+    """Write a private file that takes the place of `path` in one step, once all of it is on the disk.
+
+    A link is followed; a device or a pipe is written to as it is.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("w", encoding="utf-8") as device:
+            yield device
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}-")

@@ -80,7 +80,9 @@ class _Wait:
 class _Copy:
     """One small copy: codes and meta for the first `count` rows, with room for more."""
 
-    def __init__(self, bits: int, room: int, dimensions: int) -> None:
+    def __init__(self, bits: int, store: Matrix) -> None:
+        room, dimensions = store.shape
+        self.store = store  # whose rows these are: a search over another store must not use them
         self.bits = bits
         self.room = room
         code_bytes, meta_floats = _topk.copy_sizes(bits, room, dimensions)
@@ -144,12 +146,12 @@ class KernelSearcher:
         with self._lock:
             for bits, copy in list(self._copies.items()):
                 if copy.room < end:
-                    self._copies[bits] = copy = self._larger(copy, len(store), store.shape[1])
+                    self._copies[bits] = copy = self._larger(copy, store)
                 if copy.count == first:
                     copy.encode(store, end)
 
-    def _larger(self, copy: _Copy, room: int, dimensions: int) -> _Copy:
-        grown = _Copy(copy.bits, room, dimensions)
+    def _larger(self, copy: _Copy, store: Matrix) -> _Copy:
+        grown = _Copy(copy.bits, store)
         grown.codes[: len(copy.codes)] = copy.codes
         grown.meta[: len(copy.meta)] = copy.meta
         grown.count = copy.count
@@ -180,7 +182,7 @@ class KernelSearcher:
             return None
         for bits in (4, 8) if count >= FOUR_BIT_ROWS else (8,):
             copy = self._copies.get(bits)
-            if copy is None or copy.count < count:
+            if copy is None or copy.count < count or copy.store is not store:
                 self._start_building(store, count)
             elif self._waits[bits].is_over():
                 return copy
@@ -195,7 +197,7 @@ class KernelSearcher:
         """Make the copies for the first `count` rows of `store`. Cost: 2 µs a row at 8 bits, 9 at 4."""
         generation = self._generation
         for bits in (8, 4) if count >= FOUR_BIT_ROWS else (8,):
-            copy = _Copy(bits, len(store), store.shape[1])
+            copy = _Copy(bits, store)
             copy.encode(store, count)
             with self._lock:
                 if generation != self._generation:

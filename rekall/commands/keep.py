@@ -6,9 +6,10 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any  # values of options
+from typing import TYPE_CHECKING, Any  # values of options
 
 from rekall.capture import edited, new_entry, read_markdown, split_tags, to_markdown
 from rekall.commands.room import Room
@@ -17,6 +18,9 @@ from rekall.errors import NOTHING_FOUND, ModelUnavailable, RekallError, UsageErr
 from rekall.language import _, plural
 from rekall.protocol import Request, Response
 from rekall.render import plain
+
+if TYPE_CHECKING:
+    from rekall.db import Database
 
 MAX_CONTENT_BYTES = 64 * 1024 * 1024
 
@@ -34,10 +38,12 @@ def add_(room: Room, request: Request, response: Response) -> None:
     options = request.options
     fields = {"type": options.type, "title": one_line(" ".join(options.title)), **_given(request)}
     if options.edit:
-        record = read_markdown(_in_editor(request, to_markdown(_draft(fields))))
-        fields = {**{key: value for key, value in fields.items() if key == "files"}, **record}
-    entry = new_entry(fields)
-    room.writing().add(entry)
+        with _in_editor(request, to_markdown(_draft(fields))) as record:
+            entry = new_entry({**{key: value for key, value in fields.items() if key == "files"}, **record})
+            room.writing().add(entry)
+    else:
+        entry = new_entry(fields)
+        room.writing().add(entry)
     response.data(entry.id)
     response.after.append(lambda: embed_quietly(room, response))
 
@@ -85,60 +91,74 @@ def _given(request: Request) -> dict[str, Any]:
 
 
 def edit_(room: Room, request: Request, response: Response) -> None:
-    """Change an entry by options, or in $EDITOR if none is given."""
+    """Change an entry by options, or in $EDITOR if none is given.
+
+    Only what the user changed is written, over the entry as it is then: another's change meanwhile stays.
+    """
     database, options = room.writing(), request.options
-    entry = database.get(database.resolve(options.id))
+    key = database.resolve(options.id)
     fields = _given(request)
     for name, value in (("type", options.type), ("title", options.new_title), ("status", options.status)):
         if value is not None:
             fields[name] = value
     if fields:
-        changed = edited(entry, fields)
+        changed = _apply(database, key, fields)
     else:
-        record = read_markdown(_in_editor(request, to_markdown(entry)))
-        changed = edited(entry, {**_EMPTIED, **record})
-    if changed is entry:
+        shown = to_markdown(database.get(key))
+        before = {**_EMPTIED, **read_markdown(shown)}
+        with _in_editor(request, shown) as record:
+            after = {**_EMPTIED, **record} if record != read_markdown(shown) else before
+            changed = _apply(database, key, {name: value for name, value in after.items() if before.get(name) != value})
+    if not changed:
         response.note(_("nothing changed"))
         return
-    database.update(changed)
-    response.data(entry.id)
+    response.data(key)
     response.after.append(lambda: embed_quietly(room, response))
 
 
-def _in_editor(request: Request, text: str) -> str:
-    """Return `text` as the user's editor leaves it. Raises UsageError.
+def _apply(database: Database, key: str, fields: Mapping[str, Any]) -> bool:
+    """Change these fields of the entry as it is now, in one transaction; tell whether anything changed."""
+    with database.transaction():
+        entry = database.get(key)
+        changed = edited(entry, fields)
+        if changed is not entry:
+            database.update(changed)
+    return changed is not entry
 
-    The editor is run as its words, never through a shell. The file is private; it is removed unless
-    what it holds cannot be used, so that nothing written is lost.
+
+@contextmanager
+def _in_editor(request: Request, text: str) -> Iterator[dict[str, Any]]:
+    """Yield the record that the user's editor leaves of `text`. Raises UsageError.
+
+    The editor is run as its words, never through a shell. The file is private; it is removed once the block
+    ends well, so that nothing written is lost if it cannot be kept.
     """
-    words = shlex.split(request.env.get("VISUAL") or request.env.get("EDITOR") or "vi")
-    folder = Path(tempfile.mkdtemp(prefix="rekall-"))
-    path = folder / "entry.md"
+    path = Path(tempfile.mkdtemp(prefix="rekall-")) / "entry.md"
     path.write_text(text, encoding="utf-8")
     try:
+        words = shlex.split(request.env.get("VISUAL") or request.env.get("EDITOR") or "vi")
         status = subprocess.run([*words, str(path)], cwd=request.cwd, env=dict(request.env), check=False).returncode
-    except OSError as error:
+    except (OSError, ValueError) as error:
         _remove(path)
-        raise UsageError(
-            _("editor {name!r} cannot be run ({reason}); set EDITOR").format(
-                name=words[0] if words else "", reason=error.strerror
-            )
-        ) from None
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(_("the editor cannot be run ({reason}); set EDITOR").format(reason=reason)) from None
     if status != 0:
         raise UsageError(
             _("the editor ended with status {status}; nothing was kept, your text is in {path}").format(
                 status=status, path=path
             )
         )
-    written = path.read_bytes().decode("utf-8", "replace")
     try:
-        new_entry(read_markdown(written))
+        record = read_markdown(path.read_bytes().decode("utf-8", "replace"))
+        new_entry(record)
+        yield record
+    except FileNotFoundError:
+        raise UsageError(_("the editor left no file; nothing was kept")) from None
     except RekallError as error:
         raise UsageError(
             _("{reason}; nothing was kept, your text is in {path}").format(reason=error, path=path)
         ) from None
     _remove(path)
-    return written
 
 
 def _remove(path: Path) -> None:
@@ -154,23 +174,31 @@ def tag_(room: Room, request: Request, response: Response) -> None:
     options = request.options
     if not options.id:
         raise UsageError(_("tag needs an id; write: rekall tag ID +TAG -TAG"))
-    database = room.reading()
-    entry = database.get(database.resolve(options.id))
-    tags = dict.fromkeys(entry.tags)
-    for change in options.changes:
-        sign, names = change[:1], split_tags(clean_text(change[1:]))
-        if sign not in "+-" or not names:
-            raise UsageError(_("{change!r} is no change of tags; write +TAG or -TAG").format(change=change))
-        for name in names:
-            if sign == "+":
-                tags[name] = None
-            else:
-                tags.pop(name, None)
-    changed = edited(entry, {"tags": list(tags)})
-    if changed is not entry:
-        room.writing().update(changed)
-        response.after.append(lambda: embed_quietly(room, response))
-    response.data(plain(", ".join(changed.tags)))
+    key = room.reading().resolve(options.id)
+    changes = [_tag_change(change) for change in options.changes]
+    tags = room.reading().get(key).tags
+    if changes:
+        database = room.writing()
+        with database.transaction():  # read and written in one go: others may be tagging it too
+            found = dict.fromkeys(database.get(key).tags)
+            for sign, names in changes:
+                for name in names:
+                    if sign == "+":
+                        found[name] = None
+                    else:
+                        found.pop(name, None)
+            tags = tuple(found)
+            if _apply(database, key, {"tags": list(tags)}):
+                response.after.append(lambda: embed_quietly(room, response))
+    response.data(plain(", ".join(tags)))
+
+
+def _tag_change(change: str) -> tuple[str, tuple[str, ...]]:
+    """Return (sign, tags) of `+TAG` or `-TAG`. Raises UsageError."""
+    sign, names = change[:1], split_tags(clean_text(change[1:]))
+    if sign not in "+-" or not names:
+        raise UsageError(_("{change!r} is no change of tags; write +TAG or -TAG").format(change=change))
+    return sign, names
 
 
 def link_(room: Room, request: Request, response: Response) -> None:

@@ -94,6 +94,13 @@ def export_(room: Room, request: Request, response: Response) -> None:
             with replacing(target / name) as file:
                 file.write(text)
         return
+    if (
+        target
+        and target.exists()
+        and room.exists
+        and any(other.exists() and target.samefile(other) for other in _files_of(room.base.path))
+    ):
+        raise UsageError(_("{path} is the base itself; name another file with -o").format(path=target))
     lines = export_jsonl(database) if options.format == "jsonl" else (text for _name, text in export_markdown(database))
     if target is None:
         for line in lines:
@@ -101,6 +108,11 @@ def export_(room: Room, request: Request, response: Response) -> None:
         return
     with replacing(target) as file:
         file.writelines(lines)
+
+
+def _files_of(base: Path) -> tuple[Path, ...]:
+    """Return the files a base consists of while it is open."""
+    return (base, base.with_name(f"{base.name}-wal"), base.with_name(f"{base.name}-shm"))
 
 
 def backup_(room: Room, request: Request, response: Response) -> None:

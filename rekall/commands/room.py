@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rekall.cache import EmbeddingCache
 from rekall.config import OLDER_BASE_NAME, Base, Config
-from rekall.errors import ModelUnavailable
+from rekall.errors import BaseUnusable, ModelUnavailable
 from rekall.language import _
 from rekall.protocol import Response
 from rekall.query import Filters
@@ -129,10 +129,14 @@ class Room:
 
     def catch_up(self) -> None:
         """Embed a few waiting entries, so that what was just added is found by meaning."""
-        from rekall.embeddings import CATCH_UP
+        from rekall.embeddings import CATCH_UP, LONGEST_CAUGHT_UP
 
-        if self.reading().path is not None:
-            self.service.embed_pending(CATCH_UP)
+        if self.reading().path is None:
+            return
+        try:
+            self.service.embed_pending(CATCH_UP, longest=LONGEST_CAUGHT_UP)
+        except BaseUnusable as error:  # read-only, full or busy: what is there can be searched all the same
+            self.note(_("what is new is not embedded yet: {reason}").format(reason=error))
 
     def find(self, text: str, count: int, filters: Filters | None, arm: str) -> list[Hit]:
         """Return up to `count` hits by words, by meaning, or both. Without a model, words answer."""
