@@ -27,7 +27,7 @@ test: $(VENV)/installed
 	$(BIN)/mypy --strict
 	$(BIN)/python -m pytest tests/ -v
 
-$(VENV)/installed: pyproject.toml setup.py
+$(VENV)/installed: pyproject.toml setup.py $(wildcard ext/*.c ext/*.h ext/*.pyx)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,sqlite-vec]'
 	@touch $@

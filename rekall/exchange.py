@@ -263,9 +263,21 @@ class _Known:
         self.ids: set[str] = set()
         self.seen: dict[str, str] = {}  # id → the note that this import saw it in
         self.by_text: dict[str, str] = {}
+        self.revision = database.revision()
         self.imports = database.imports()
         for entry in database.each():
             self.remember(entry)
+
+    def follow(self, database: Database) -> None:
+        """Learn what others wrote since; another import of the same notes may be under way."""
+        if database.revision() == self.revision:
+            return
+        changes = database.changes_since(self.revision)
+        self.ids -= changes.gone
+        for entry in database.get_many(sorted(changes.written)):
+            self.remember(entry)
+        self.imports = database.imports()
+        self.revision = changes.revision
 
     def remember(self, entry: Entry) -> None:
         self.ids.add(entry.id)
@@ -299,6 +311,7 @@ def _store(database: Database, known: _Known, batch: list[Found], report: Report
     notes: list[tuple[str, str, str]] = []
     done = Report()
     with database.transaction():
+        known.follow(database)
         for record in batch:
             if record.entry is None:
                 done.problems.append(f"{record.place}: {record.problem}")
@@ -333,6 +346,7 @@ def _store(database: Database, known: _Known, batch: list[Found], report: Report
                 notes.append((record.place, there or record.entry.id, digest(record.entry, whole=True)))
         database.add_many(list(new.values()))
         database.remember_imports(notes)
+        known.revision = database.revision()
     known.imports.update({place: (key, said) for place, key, said in notes})
     report.include(done)
     return links

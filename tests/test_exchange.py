@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias  # Any: fields and JSON values
@@ -15,7 +15,7 @@ from running import REPOSITORY, Rekall
 from rekall.db import Database
 from rekall.entry import Entry, Link
 from rekall.errors import UsageError
-from rekall.exchange import Report, bring_in, export_jsonl, export_markdown, read_source, replacing
+from rekall.exchange import Found, Report, bring_in, export_jsonl, export_markdown, read_source, replacing
 from rekall.query import Filters
 
 OLD_BASE = REPOSITORY / "tests" / "data" / "rekall-v11.db"
@@ -353,3 +353,20 @@ def test_the_base_itself_is_refused_and_so_is_what_is_not_there(home: dict[str, 
         assert done.status == 2 and "base itself" in done.errors
     with pytest.raises(UsageError, match="nowhere"):
         read_source(tmp_path / "nowhere")
+
+
+def test_two_imports_at_once_bring_each_note_in_once(
+    database: Database, note: Callable[..., Path], tmp_path: Path
+) -> None:
+    """One import is stopped before its first batch is stored, while another brings the same notes in."""
+    for number in range(5):
+        note(f"{number}.md", f"text {number}")
+
+    def records() -> Iterator[Found]:
+        found = list(read_source(tmp_path / "notes"))
+        with Database(database.path) as other:
+            assert bring(other, tmp_path / "notes").added == 5
+        yield from found
+
+    report = bring_in(database, records(), lambda _count: None)
+    assert (report.added, report.unchanged, database.count()) == (0, 5, 5)
