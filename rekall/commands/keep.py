@@ -101,6 +101,8 @@ def edit_(room: Room, request: Request, response: Response) -> None:
     for name, value in (("type", options.type), ("title", options.new_title), ("status", options.status)):
         if value is not None:
             fields[name] = value
+    if options.new_title is not None and not one_line(options.new_title):
+        raise UsageError(_("the title is empty; say in a few words what the entry is about"))
     if fields:
         changed = _apply(database, key, fields)
     else:
@@ -149,7 +151,10 @@ def _in_editor(request: Request, text: str) -> Iterator[dict[str, Any]]:
             )
         )
     try:
-        record = read_markdown(path.read_bytes().decode("utf-8", "replace"))
+        written = path.read_bytes().decode("utf-8", "replace")
+        if not written.lstrip().startswith("---"):
+            raise UsageError(_("the lines between --- at the top are gone"))
+        record = read_markdown(written)
         new_entry(record)
         yield record
     except FileNotFoundError:
