@@ -110,6 +110,9 @@ def count_source(path: Path) -> int | None:
 
 
 def _is_sqlite(path: Path) -> bool:
+    """Tell whether the file is an SQLite database. A pipe is not looked into: it can be read only once."""
+    if not path.is_file():
+        return False
     try:
         with path.open("rb") as file:
             return file.read(16) == b"SQLite format 3\x00"

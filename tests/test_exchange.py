@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -370,3 +371,13 @@ def test_two_imports_at_once_bring_each_note_in_once(
 
     report = bring_in(database, records(), lambda _count: None)
     assert (report.added, report.unchanged, database.count()) == (0, 5, 5)
+
+
+def test_a_pipe_is_read_from_its_beginning(database: Database, tmp_path: Path) -> None:
+    pipe = tmp_path / "records"
+    os.mkfifo(pipe)
+    lines = "".join(json.dumps({"id": f"e{number}", "title": "t" * 100}) + "\n" for number in range(200))
+    writer = threading.Thread(target=pipe.write_text, args=(lines,))
+    writer.start()
+    assert bring(database, pipe).added == 200
+    writer.join()
