@@ -194,7 +194,9 @@ class SentenceTransformer(Engine):
             ) from error
         self._model: Any = _offline_first(Loaded, name.removeprefix(SENTENCE_TRANSFORMERS))
         self.name = name
-        self.dimensions = int(self._model.get_sentence_embedding_dimension())
+        # Renamed in sentence-transformers 5; older ones know the longer name alone.
+        dimension = getattr(self._model, "get_embedding_dimension", self._model.get_sentence_embedding_dimension)
+        self.dimensions = int(dimension())
         self.max_tokens = int(self._model.max_seq_length or 256)
 
     def encode(self, texts: Sequence[str]) -> Matrix:
