@@ -25,7 +25,7 @@ from rekall.vectors import Matrix, cosines, unit_rows
 
 # A submitted query first embeds this many waiting entries, so that what was just added is found.
 CATCH_UP = 32
-# Entries with longer texts (in characters) are left to `import` and `index rebuild`: no query waits for a book.
+# Entries with longer texts (in characters) are embedded by the command that brings them; no query waits for a book.
 LONGEST_CAUGHT_UP = 60_000
 # Entries embedded between two commits: about a second's work, all that an interruption loses.
 BATCH = 25
@@ -78,10 +78,11 @@ class EmbeddingService:
         """
         query = self.query_vector(text)
         matches = self._database.search_words(text, POOL, filters)
-        near = self._nearest(query, max(k, POOL), filters)
+        source = self._source()
+        near = self._nearest(query, max(k, POOL), filters, source)
         pool = list(near)[:POOL]
         candidates = dict.fromkeys([*(key for key, _score in matches.found), *pool])
-        hits = fuse(matches, _cosines(self._source(), candidates, query))
+        hits = fuse(matches, _cosines(source, candidates, query))
         beyond = {key: cosine for key, cosine in near.items() if key not in candidates}
         return (hits + [Hit(hit.id, 0.0, cosine=hit.cosine) for hit in by_meaning(beyond)])[:k]
 
@@ -191,13 +192,15 @@ class EmbeddingService:
                 return stored
         return self._resident
 
-    def _nearest(self, query: Matrix, count: int, filters: Filters | None) -> dict[str, float]:
+    def _nearest(
+        self, query: Matrix, count: int, filters: Filters | None, source: Nearness | None = None
+    ) -> dict[str, float]:
         """Return the `count` nearest entries and the cosine of each one's best passage, best first.
 
         Passages are fetched twice as many as entries are wanted, and twice as many again until
         there are enough different entries.
         """
-        source = self._source()
+        source = source or self._source()
         self._asked += 1
         there = source.count()
         wanted, rows = min(count, there), 0

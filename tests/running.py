@@ -99,7 +99,7 @@ def _read(terminal: int) -> bytes:
 
 def rekall_in(home: dict[str, str]) -> Rekall:
     """Return a `rekall` in a new working folder below the home that `home` names."""
-    work = Path(home["HOME"], "work")
+    work = Path(home["HOME"], "desk")
     work.mkdir()
     return Rekall(home | {"PYTHONPATH": str(REPOSITORY), "TERM": "xterm-256color"}, work)
 

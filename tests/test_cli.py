@@ -86,7 +86,7 @@ class Shell:
 
     def __init__(self, env: dict[str, str], folder: Path) -> None:
         self.folder, self.home = folder, env["HOME"]
-        self.work = Path(self.home) / "work"
+        self.work = Path(self.home) / "desk"
         for made in (folder / "bin", folder / "out", self.work):
             made.mkdir()
         program = folder / "bin" / "rekall"

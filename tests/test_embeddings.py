@@ -347,3 +347,11 @@ def test_a_small_cache_hides_no_entry(database: Database, make_entry: Make) -> N
         assert service.semantic_search("q", 1)[0].id == f"e{number}"
     assert len(set(ids(service.semantic_search("q", 3000)))) == 3000
     assert len(cache) <= 10
+
+
+def test_no_query_waits_for_a_book_but_the_command_that_brings_it_does(
+    database: Database, make_entry: Callable[..., Entry], service: EmbeddingService
+) -> None:
+    database.add_many([make_entry("short", id="short"), make_entry("long", "word " * 13_000, id="long")])
+    assert service.embed_pending(longest=60_000) == 1
+    assert [pending.entry.id for pending in database.pending("all-MiniLM-L6-v2", RECIPE, 9)] == ["long"]

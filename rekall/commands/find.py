@@ -82,7 +82,9 @@ def _whole_words(text: bytes) -> bytes:
 def similar_(room: Room, request: Request, response: Response) -> None:
     """Find the entries nearest in meaning to one entry, itself left out."""
     key = room.reading().resolve(request.options.id)
-    room.catch_up()
+    from rekall.embeddings import LONGEST_CAUGHT_UP
+
+    room.catch_up(LONGEST_CAUGHT_UP)
     hits = room.service.find_similar(key, request.options.limit, filters_of(request))
     show_hits(room, request, response, hits, {"similar": key})
 

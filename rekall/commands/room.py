@@ -127,14 +127,17 @@ class Room:
         if self.response:
             self.response.note(text)
 
-    def catch_up(self) -> None:
-        """Embed a few waiting entries, so that what was just added is found by meaning."""
-        from rekall.embeddings import CATCH_UP, LONGEST_CAUGHT_UP
+    def catch_up(self, longest: int | None = None) -> None:
+        """Embed a few waiting entries, so that what was just added is found by meaning.
+
+        A query passes by those of `longest` characters or more: whoever added them waits for them.
+        """
+        from rekall.embeddings import CATCH_UP
 
         if self.reading().path is None:
             return
         try:
-            self.service.embed_pending(CATCH_UP, longest=LONGEST_CAUGHT_UP)
+            self.service.embed_pending(CATCH_UP, longest=longest)
         except BaseUnusable as error:  # read-only, full or busy: what is there can be searched all the same
             self.note(_("what is new is not embedded yet: {reason}").format(reason=error))
 
@@ -146,8 +149,10 @@ class Room:
             return []
         if arm == "words":
             return by_words(self.reading().search_words(text, max(count, POOL), filters))[:count]
+        from rekall.embeddings import LONGEST_CAUGHT_UP
+
         try:
-            self.catch_up()
+            self.catch_up(LONGEST_CAUGHT_UP)
             search = self.service.semantic_search if arm == "meaning" else self.service.hybrid_search
             return search(text, count, filters)
         except ModelUnavailable as error:
