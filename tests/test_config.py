@@ -251,7 +251,7 @@ def test_which_base_without_a_project(env: Env, option: str | None, base: Base):
 
 @pytest.fixture
 def work(home: Env) -> Path:
-    """Return a folder two levels below HOME, ~/work/deep; ~/work is a project."""
+    """Return a folder two levels below HOME, in a project one level below it."""
     deep = Path(home["HOME"]) / "work" / "deep"
     deep.mkdir(parents=True)
     (deep.parent / ".rekall").mkdir()
