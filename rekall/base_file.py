@@ -51,6 +51,15 @@ def create_private(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
 
 
+def identity(path: Path | None) -> tuple[int, int] | None:
+    """Return (device, inode) of the file at `path`, None if there is none."""
+    try:
+        found = os.stat(path) if path else None
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found else None
+
+
 def settle(
     connection: schema.Connection, path: Path | None, transaction: Transactions, copy: Callable[[Path, Path], None]
 ) -> Path | None:

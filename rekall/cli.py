@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from rekall import __version__
-from rekall.commands import Room, run
-from rekall.config import Config, config_path, find_base
-from rekall.errors import CANCELLED, RekallError, UsageError
+from rekall.commands import Room
+from rekall.door import Caller, asked, base_of, carry_out, config_of, fail, refuse, terminal_of
+from rekall.errors import CANCELLED, RekallError
 from rekall.language import _, speaking
 from rekall.protocol import Request, Response, Terminal
 from rekall.render import plain
-from rekall.usage import parse
 
 
 class _Streams:
@@ -45,15 +42,15 @@ class _Streams:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Answer one command line and return its exit status."""
+    words = sys.argv[1:] if words is None else words
     output, errors = _text_stream(sys.stdout), _text_stream(sys.stderr)
-    response = Response(_Streams(output, errors))
+    response = Response(_Streams(output, errors), _is_tty(2))
     with speaking(os.environ):
         try:
-            _answer(sys.argv[1:] if words is None else words, response, output)
+            _answer(words, response)
             output.flush()
         except RekallError as error:
-            response.status = error.status
-            response.note(f"rekall: {error}")
+            refuse(response, error)
         except KeyboardInterrupt:
             response.status = CANCELLED
             response.note(_("rekall: stopped; what was done is kept"))
@@ -61,56 +58,42 @@ def main(words: Sequence[str] | None = None) -> int:
             _discard(output)
         except OSError as error:
             _discard(output)  # a full disk would fail again at every flush
-            response.status = UsageError.status
-            response.note(f"rekall: {error.filename or ''} {error.strerror}".replace("  ", " "))
+            fail(response, error)
     return response.status
 
 
-def _answer(words: Sequence[str], response: Response, output: TextIO) -> None:
-    options = parse(words)
-    request = Request(
-        options.command or "search",
-        options,
-        _working_directory(),
-        os.environ,
-        _stdin(),
-        _is_tty(0),
-        _terminal(os.environ),
-    )
-    if options.command == "--version":
-        response.data(f"rekall {__version__}")
-        return
-    if options.command == "":
-        request = _without_command(request)
-    base = find_base(request.cwd, request.env, options.db, options.skip_project)
-    with Room(base, _config(request)) as room:
-        room.response = response
-        run(room, request, response)
-        output.flush()
-        for deed in response.after:
-            deed()
+def _answer(words: Sequence[str], response: Response) -> None:
+    caller = Caller(_working_directory(), os.environ, _stdin(), _is_tty(0), _terminal(os.environ))
+    request = asked(words, caller)
+    if request.command == "server" and request.options.action == "run":
+        from rekall.server import serve
+
+        serve(base_of(request), config_of(request), os.environ, request.options.ready)
+    elif not (request.command == "stats" and _asked_the_server(words, request, response)):
+        carry_out(request, response, lambda request: Room(base_of(request), config_of(request)))
 
 
-def _config(request: Request) -> Config:
-    """Return the settings; none where a broken file is no hindrance, but what the user is about to mend."""
-    path = config_path(request.env)
-    mending = request.command == "config" and request.options.action in ("path", "set")
-    return Config(path, {}) if mending or request.command == "help" else Config.load(path)
+def _asked_the_server(words: Sequence[str], request: Request, response: Response) -> bool:
+    """Let the warm process say how it is, if one runs; tell whether it did."""
+    from rekall.client import ask
+
+    if request.options.no_server or request.env.get("REKALL_NO_SERVER"):
+        return False
+    answer = ask(base_of(request).path, words, request.cwd, request.env, request.terminal)
+    if answer is None:
+        return False
+    response.raw(answer.output)
+    if answer.errors:
+        response.note(answer.errors.rstrip("\n"))
+    response.status = answer.status
+    return True
 
 
-def _without_command(request: Request) -> Request:
-    """Answer what is piped in as a query; on a terminal, show what there is to do."""
-    words = ["help"] if request.stdin_is_tty else ["search", "-"]
-    options = parse(words)
-    options.db, options.skip_project = request.options.db, request.options.skip_project
-    return Request(words[0], options, request.cwd, request.env, request.stdin, request.stdin_is_tty, request.terminal)
-
-
-def _working_directory() -> Path:
+def _working_directory() -> Path | None:
     try:
         return Path.cwd()
     except FileNotFoundError:
-        raise UsageError(_("the working directory is gone; change to one that exists")) from None
+        return None
 
 
 def _stdin() -> BinaryIO:
@@ -125,10 +108,12 @@ def _is_tty(descriptor: int) -> bool:
 
 
 def _terminal(env: Mapping[str, str]) -> Terminal:
-    """Return how this process is seen. NO_COLOR after no-color.org: any value switches colour off."""
-    output_is_tty = _is_tty(1)
-    colour = output_is_tty and not env.get("NO_COLOR") and env.get("TERM") not in (None, "dumb")
-    return Terminal(shutil.get_terminal_size().columns, output_is_tty, _is_tty(2), colour)
+    """Return how this process is seen."""
+    try:
+        columns = os.get_terminal_size(1).columns
+    except OSError:
+        columns = 0
+    return terminal_of(env, columns, _is_tty(1), _is_tty(2))
 
 
 def _text_stream(stream: TextIO | None) -> TextIO:

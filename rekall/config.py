@@ -88,6 +88,10 @@ class Config:
         """Return the value of a key that holds a string."""
         return str(self[key])
 
+    def same_as(self, other: Config) -> bool:
+        """Tell whether both give every key the same value."""
+        return self._values == other._values
+
     def is_set(self, key: str) -> bool:
         """Tell whether the file itself gives `key` a value."""
         return key in self._values

@@ -73,6 +73,7 @@ class Database(EmbeddingQueue, LinkTable):
         Raises BaseRefused for a file that is no base of ours, BaseUnusable if it cannot be used.
         """
         self.path = path
+        self.file: object  # which file is open: the same for every Database on it, and for no other
         self.backup_before_migration: Path | None = None
         self._on_change = on_change
         self._touched: set[str] = set()
@@ -82,6 +83,7 @@ class Database(EmbeddingQueue, LinkTable):
                 base_file.prepare(path)
             self._connection = _connect(str(path) if path else ":memory:")
             try:
+                self.file = base_file.identity(path) or object()
                 self.backup_before_migration = base_file.settle(self.connection, path, self.transaction, copy_base)
                 self.words = Words(self.connection, lambda: cast(schema.Connection, _connect(":memory:")))
             except BaseException:
@@ -98,6 +100,10 @@ class Database(EmbeddingQueue, LinkTable):
         """Close the file; the last one out folds the write-ahead log into it."""
         self.words.close()
         self._connection.close()
+
+    def interrupt(self) -> None:
+        """End the statement that another thread is running here, if there is one; it fails there."""
+        self._connection.interrupt()
 
     @property
     def connection(self) -> schema.Connection:
@@ -419,6 +425,12 @@ def _load_sqlite_vec(connection: stdlib_sqlite3.Connection) -> bool:
     except sqlite3.Error:
         return False
     return True
+
+
+def library_facts() -> str:
+    """Say which SQLite is used, and whether sqlite-vec loads into it."""
+    vec = "sqlite-vec loads" if open_memory_with_vec() else "sqlite-vec is not installed or does not load"
+    return f"{sqlite3.sqlite_version} ({sqlite3.__name__}; {vec})"
 
 
 def open_memory_with_vec() -> schema.Connection | None:

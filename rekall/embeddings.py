@@ -14,7 +14,7 @@ import numpy as np
 from rekall.base_parts import Pending
 from rekall.cache import EmbeddingCache
 from rekall.db import Database
-from rekall.engine import RECIPE
+from rekall.engine import RECIPE, Engine
 from rekall.errors import ModelUnavailable, RekallError
 from rekall.language import _
 from rekall.model_manager import ModelManager
@@ -36,13 +36,26 @@ COLD_QUERIES = 3
 class EmbeddingService:
     """Search and embedding over one base. Owns the vectors in memory; the rest is lent to it."""
 
-    def __init__(self, database: Database, models: ModelManager, cache: EmbeddingCache, backend: str = "auto") -> None:
-        """`backend` searches the vectors: see VectorIndex. Raises BackendUnavailable."""
+    def __init__(
+        self,
+        database: Database,
+        models: ModelManager,
+        cache: EmbeddingCache,
+        backend: str = "auto",
+        on_loading: Callable[[], None] | None = None,
+        resident: Resident | None = None,
+    ) -> None:
+        """`backend` searches the vectors: see VectorIndex. Raises BackendUnavailable.
+
+        `on_loading` is called before a wait for the model to be loaded, so that a door can say why.
+        `resident` holds the vectors, if other services share them.
+        """
         self._database = database
+        self._on_loading = on_loading
         self._models = models
         self._cache = cache
         self._backend = backend
-        self._resident = Resident(database, cache, models.name, backend)
+        self._resident = resident or Resident(cache, models.name, backend)
         self._asked = 0
         self._settled: dict[int | None, int] = {}  # longest → revision at which nothing waited to be embedded
 
@@ -95,7 +108,7 @@ class EmbeddingService:
         name = f"{self._models.name}:{text}"  # no entry's id has a colon
         held = self._cache.get(name)
         if held is None:
-            held = self._run(lambda: self._models.get_model().encode([text])[0])
+            held = self._run(lambda: self._model().encode([text])[0])
             self._cache.put(name, held)
         self._models.check_idle()
         return held
@@ -145,16 +158,12 @@ class EmbeddingService:
         """Put every entry in the queue; what is there answers until it is replaced."""
         self._database.mark_stale(self._models.name)
 
-    def forget(self, key: str) -> None:
-        """Drop what is cached of an entry that was written."""
-        self._cache.invalidate(key)
-
     def _encode(self, pending: Pending) -> Matrix:
         """Return the vectors (p, d) to store for an entry.
 
         An older rekall's vector of a short plain entry says it all and is kept alone: none to add.
         """
-        model, entry = self._models.get_model(), pending.entry
+        model, entry = self._model(), pending.entry
         body = entry.body()
         if (
             pending.partly
@@ -163,6 +172,12 @@ class EmbeddingService:
         ):
             return np.empty((0, model.dimensions), dtype=np.float32)
         return model.encode_document(entry.title, body)
+
+    def _model(self) -> Engine:
+        """Return the model; say so first if that means waiting. Raises ModelUnavailable."""
+        if self._on_loading and not self._models.is_loaded:
+            self._on_loading()
+        return self._models.get_model()
 
     def _run(self, encode: Callable[[], Matrix]) -> Matrix:
         """Run an encode; whatever the model's library raises becomes ModelUnavailable."""
@@ -190,7 +205,7 @@ class EmbeddingService:
             stored = Stored(self._database, self._models.name)
             if stored.is_in_step():
                 return stored
-        return self._resident
+        return self._resident.over(self._database)
 
     def _nearest(
         self, query: Matrix, count: int, filters: Filters | None, source: Nearness | None = None

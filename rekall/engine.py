@@ -45,6 +45,12 @@ class Engine(ABC):
     name: str
     dimensions: int
     max_tokens: int
+    is_alive: bool = True  # False: it can answer no more, and another is to be loaded
+    pid: int | None = None  # of the process it has to itself
+
+    def close(self) -> None:
+        """Let go of what garbage collection does not. The engine answers no more."""
+        self.is_alive = False
 
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> Matrix:
@@ -230,6 +236,13 @@ def _offline_first(load: Any, name: str) -> Any:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
+
+
+def missing_files() -> list[str]:
+    """Return which files of the embedded model are not there."""
+    folder = Path(__file__).parent / "model"
+    names = ("manifest.json", "tokenizer.json", "minilm.onnx", "minilm.bin")
+    return [name for name in names if not (folder / name).is_file()]
 
 
 def load_engine(name: str) -> Engine:

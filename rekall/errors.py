@@ -22,6 +22,12 @@ class UsageError(RekallError):
     """The command line, a setting or a query could not be understood."""
 
 
+class Cancelled(RekallError):
+    """The caller has gone, or does not want the answer any more."""
+
+    status = CANCELLED
+
+
 class EntryNotFound(RekallError):
     """No entry has this id, or a shortened id fits several."""
 

@@ -57,6 +57,11 @@ def path_number(named: str | None) -> int:
     return _topk.PATHS.index(named or able[-1])
 
 
+def path_name(named: str | None) -> str:
+    """Return the name of the path to take: scalar, avx2, avx512 or neon. Raises BackendUnavailable."""
+    return str(_topk.PATHS[path_number(named)])
+
+
 class _Wait:
     """How long to go without a copy that told too little apart: each time for longer."""
 

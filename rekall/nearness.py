@@ -8,6 +8,7 @@ process are answered before the vectors would have been read. Both give the same
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -33,63 +34,96 @@ class Nearness(Protocol):
 
 
 class Resident:
-    """Every vector of the current model in memory, in step with the base."""
+    """Every vector of the current model in memory, in step with the base. Safe between threads.
 
-    def __init__(self, database: Database, cache: EmbeddingCache, model: str, backend: str) -> None:
-        self._database = database
+    Owns no connection: whoever asks brings a Database of its own, and the vectors are brought up to what that one
+    sees. They may be dropped at any moment; who asks next reads them again.
+    """
+
+    def __init__(self, cache: EmbeddingCache, model: str, backend: str) -> None:
+        """Raises BackendUnavailable."""
         self._cache = cache
         self._model = model
+        self._backend = backend
         self._index = VectorIndex(backend)
-        self._revision: int | None = None  # of the base, that the index reflects
+        self._lock = Lock()
+        self._seen: tuple[object, int] | None = None  # the file and its revision that the index reflects
+
+    def __len__(self) -> int:
+        return len(self._index)
 
     @property
     def is_loaded(self) -> bool:
         """Whether the vectors have been read."""
-        return self._revision is not None
+        return self._seen is not None
 
-    @property
-    def index(self) -> VectorIndex:
-        """The index, brought up to the base as it is now."""
-        if self._revision is None:
-            self._load()
-        elif self._revision != self._database.revision():
-            self._follow(self._revision)
-        return self._index
+    def stats(self) -> dict[str, int | str]:
+        """Return what VectorIndex.stats tells of the vectors held now."""
+        return self._index.stats()
 
-    def _load(self) -> None:
-        revision = self._database.revision()  # read first: what comes in between is followed up
-        held = self._cache.get_all_as_matrix(revision)
-        ids, matrix = held or self._database.get_all_vectors_batch(self._model)
-        self._index.rebuild(ids, matrix)
+    def drop(self) -> None:
+        """Let the vectors go; who searches them now still has them."""
+        with self._lock:
+            self._index, self._seen = VectorIndex(self._backend), None
+
+    def index_at(self, database: Database) -> VectorIndex:
+        """Return the index, brought up to what `database` sees now. Cost: one read, if nothing changed."""
+        now = (database.file, database.revision())
+        if self._seen == now:
+            return self._index
+        with self._lock:
+            if self._seen is None or self._seen[0] != database.file:
+                self._load(database)
+            elif self._seen[1] < database.revision():
+                self._follow(database, self._seen[1])
+            return self._index
+
+    def _load(self, database: Database) -> None:
+        revision = database.revision()  # read first: what comes in between is followed up
+        held = self._cache.get_all_as_matrix(revision) if self._seen is None else None
+        ids, matrix = held or database.get_all_vectors_batch(self._model)
+        index = VectorIndex(self._backend)  # another one: a search may be running over the old
+        index.rebuild(ids, matrix)
         if held is None:
             self._cache.put_all(ids, matrix, revision)
-        self._revision = revision
+        self._index, self._seen = index, (database.file, revision)
 
-    def _follow(self, revision: int) -> None:
+    def _follow(self, database: Database, revision: int) -> None:
         """Bring the index from `revision` to now. A change too large to follow loads it anew."""
-        changes = self._database.changes_since(revision)
+        changes = database.changes_since(revision)
         if len(changes.written) > max(1000, len(self._index) // 4):
-            self._load()
+            self._load(database)
             return
         for key in changes.gone | changes.written:
             self._index.delete(key)
             self._cache.invalidate(key)
-        vectors = self._database.vectors_of(sorted(changes.written), self._model)
+        vectors = database.vectors_of(sorted(changes.written), self._model)
         for key, rows in vectors.items():
             if self._index.dimensions in (None, rows.shape[1]):
                 self._index.add(key, rows)
-        self._revision = changes.revision
+        self._seen = (database.file, changes.revision)
+
+    def over(self, database: Database) -> Nearness:
+        """Return these vectors as `database` sees them, for one answer."""
+        return _InMemory(self.index_at(database), database)
+
+
+class _InMemory:
+    """The vectors in memory, for one answer: one index throughout, whatever changes meanwhile."""
+
+    def __init__(self, index: VectorIndex, database: Database) -> None:
+        self._index = index
+        self._database = database
 
     def count(self) -> int:
-        return len(self.index)
+        return len(self._index)
 
     def passages(self, query: Matrix, rows: int, filters: Filters | None) -> list[str]:
-        index = self.index
-        mask = index.mask_of(self._database.ids(filters)) if filters else None
-        return [key for key, _score in index.search(query, rows, mask)]
+        mask = self._index.mask_of(self._database.ids(filters)) if filters else None
+        return [key for key, _score in self._index.search(query, rows, mask)]
 
     def vectors(self, keys: Iterable[str]) -> tuple[list[str], Matrix, list[int]]:
-        return self.index.gather(keys)
+        return self._index.gather(keys)
 
 
 class Stored:

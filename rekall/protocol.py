@@ -11,6 +11,7 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol  # Any: values that become JSON
 
@@ -38,6 +39,9 @@ class Request:
     stdin: BinaryIO
     stdin_is_tty: bool
     terminal: Terminal
+    zone: tzinfo | None = None  # the caller's, where it is not this process's own
+    id: str | None = None  # of the request; a new entry takes it, so that a repeated request adds it once
+    is_wanted: Callable[[], bool] = lambda: True  # False once the caller has gone or cancelled
 
 
 class Sink(Protocol):
@@ -53,6 +57,7 @@ class Response:
     """An answer under way: data for stdout, notes for people on stderr, and the exit status."""
 
     sink: Sink
+    errors_are_tty: bool = False  # a person reads the notes as they come
     status: int = FOUND
     after: list[Callable[[], None]] = field(default_factory=list)
 

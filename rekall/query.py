@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from rekall.entry import clean_text, identifier_parts
 from rekall.errors import UsageError
@@ -59,18 +59,20 @@ def terms(text: str) -> list[str]:
     return list(distinct)
 
 
-def parse_time(text: str, moment: datetime | None = None) -> str:
+def parse_time(text: str, moment: datetime | None = None, zone: tzinfo | None = None) -> str:
     """Return the UTC second that `30d`, `2w`, `6h`, `2026-11-01` or an ISO 8601 time names.
 
     Units: min h d w m(onths) y, counted back from `moment` (default: now). A date or time without
-    a zone is local. The answer has the form 2026-11-01T00:00:00. Raises UsageError.
+    a zone is of `zone`, or local. The answer has the form 2026-11-01T00:00:00. Raises UsageError.
     """
     ago = _AGO.fullmatch(text.strip())
     try:
         if ago:
             when = (moment or datetime.now(UTC)) - timedelta(hours=int(ago[1]) * _HOURS[ago[2]])
         else:
-            when = datetime.fromisoformat(text.strip()).astimezone(UTC)
+            when = datetime.fromisoformat(text.strip())
+            if zone and when.tzinfo is None:
+                when = when.replace(tzinfo=zone)
         return when.astimezone(UTC).isoformat()[:19]
     except (ValueError, OverflowError):
         raise UsageError(

@@ -21,13 +21,19 @@ Adder = Callable[[argparse.ArgumentParser], None]
 
 @dataclass(frozen=True)
 class Command:
-    """One command: where it stands in the help, what it does in a line, and what it takes."""
+    """One command: where it stands in the help, what it does in a line, and what it takes.
+
+    `is_local`: it belongs in the caller's own process, because it runs for long, talks to the terminal, or is
+    about the warm process itself. `writes`: once begun it is not repeated or broken off.
+    """
 
     name: str
     group: str
     summary: str
     takes: Adder
     synopsis: str = ""
+    is_local: bool = False
+    writes: bool = False
 
 
 class _Parser(argparse.ArgumentParser):
@@ -325,6 +331,20 @@ def _config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("value", nargs="?", metavar="VALUE")
 
 
+def _server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action",
+        choices=("status", "stop", "restart", "run"),
+        help=_("status, stop (waits until it is gone), restart, or run it here"),
+    )
+    parser.add_argument("--ready", type=_count, metavar="FD", help=argparse.SUPPRESS)
+    _json(parser)
+
+
+def _doctor(parser: argparse.ArgumentParser) -> None:
+    _json(parser)
+
+
 def _backup(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FILE", help=_("where to (beside the base, with the time in its name)")
@@ -347,17 +367,30 @@ COMMANDS = (
     Command("similar", _FIND, _n("find entries like this one"), _similar),
     Command("show", _FIND, _n("show an entry whole"), _show),
     Command("list", _FIND, _n("list entries, newest first"), _list),
-    Command("add", _KEEP, _n("keep something new; prints its id"), _add),
-    Command("edit", _KEEP, _n("change an entry, in $EDITOR or by options"), _edit),
-    Command("tag", _KEEP, _n("add and take away tags"), _tag, "ID +TAG -TAG …"),
-    Command("link", _KEEP, _n("say that two entries belong together"), _link),
-    Command("unlink", _KEEP, _n("take a link away"), _unlink),
-    Command("delete", _KEEP, _n("delete an entry"), _delete),
-    Command("import", _MOVE, _n("bring in Markdown notes, JSONL or another base"), _import),
-    Command("export", _MOVE, _n("write all entries out"), _export),
-    Command("backup", _MOVE, _n("copy the base to a file"), _backup),
-    Command("index", _TEND, _n("look after words and vectors"), _index, "rebuild|status|verify [--embed] [--json]"),
+    Command("add", _KEEP, _n("keep something new; prints its id"), _add, writes=True),
+    Command("edit", _KEEP, _n("change an entry, in $EDITOR or by options"), _edit, is_local=True),
+    Command("tag", _KEEP, _n("add and take away tags"), _tag, "ID +TAG -TAG …", writes=True),
+    Command("link", _KEEP, _n("say that two entries belong together"), _link, writes=True),
+    Command("unlink", _KEEP, _n("take a link away"), _unlink, writes=True),
+    Command("delete", _KEEP, _n("delete an entry"), _delete, writes=True),
+    Command("import", _MOVE, _n("bring in Markdown notes, JSONL or another base"), _import, is_local=True),
+    Command("export", _MOVE, _n("write all entries out"), _export, is_local=True),
+    Command("backup", _MOVE, _n("copy the base to a file"), _backup, is_local=True),
+    Command(
+        "index",
+        _TEND,
+        _n("look after words and vectors"),
+        _index,
+        "rebuild|status|verify [--embed] [--json]",
+        is_local=True,
+    ),
+    Command(
+        "server", _TEND, _n("the warm process behind the prompt"), _server, "status|stop|restart|run", is_local=True
+    ),
+    Command("doctor", _TEND, _n("say what runs, what is wrong, and what to do"), _doctor, is_local=True),
     Command("stats", _TEND, _n("say what is in the base"), _stats),
-    Command("config", _TEND, _n("read and change settings"), _config, "get KEY | set KEY VALUE | list | path"),
+    Command(
+        "config", _TEND, _n("read and change settings"), _config, "get KEY | set KEY VALUE | list | path", writes=True
+    ),
     Command("help", _TEND, _n("explain a command"), _help),
 )

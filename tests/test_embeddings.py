@@ -288,8 +288,8 @@ def test_vectors_of_another_model_are_left_alone(notes: Database, service: Embed
 
 def test_the_model_is_let_go_when_idle_and_not_needed_for_what_was_asked_before(notes: Database) -> None:
     loads: list[str] = []
-    models = ModelManager(idle_minutes=0, on_loading=loads.append)
-    service = EmbeddingService(notes, models, EmbeddingCache())
+    models = ModelManager(idle_minutes=0)
+    service = EmbeddingService(notes, models, EmbeddingCache(), on_loading=lambda: loads.append(models.name))
     service.embed_pending()
     assert (len(loads), models.is_loaded) == (1, False)
     first = service.semantic_search("baking at home")

@@ -18,12 +18,12 @@ REPOSITORY = Path(__file__).parent.parent
 SOURCES = sorted((REPOSITORY / "rekall").rglob("*.py"))
 
 LAYERS = (
-    "rekall errors entry config protocol query language usage",
-    "schema rows words vectors cache vec_table searchers kernel vector_index engine model_manager "
-    "old_rekall base_parts base_file db",
+    "rekall errors entry config protocol query language usage frames places stdin_pipe memory",
+    "schema rows words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
+    "old_rekall base_parts base_file db client",
     "verify nearness embeddings ranking capture exchange render",
-    "commands commands.find commands.keep commands.move commands.room commands.tend",
-    "cli __main__",
+    "commands commands.find commands.keep commands.move commands.room commands.tend commands.serve",
+    "cli __main__ door rooms embedder conversation server",
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names.split()}
 SQLITE = {"sqlite3", "_sqlite3", "pysqlite3", "sqlite_vec", "apsw"}
@@ -37,6 +37,7 @@ HOMES = {
         "kernel",
         "vector_index",
         "engine",
+        "worker",
         "db",
         "verify",
         "nearness",

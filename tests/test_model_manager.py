@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import gc
+import os
+import signal
 import time
 import weakref
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
+from running import is_running
 
 from rekall.config import DEFAULT_MODEL
 from rekall.engine import Engine, MiniLM, load_engine
@@ -35,13 +37,11 @@ def wait_for(true: Callable[[], bool], seconds: float = 10) -> None:
 
 
 def test_nothing_is_loaded_before_it_is_needed() -> None:
-    told: list[str] = []
-    with ModelManager(on_loading=told.append) as models:
-        assert (models.is_loaded, models.is_loading, told) == (False, False, [])
+    with ModelManager() as models:
+        assert (models.model, models.is_loaded, models.is_loading, models.state) == (None, False, False, "not loaded")
         first = models.get_model()
-        assert (models.is_loaded, models.is_loading, told) == (True, False, [DEFAULT_MODEL])
+        assert (models.model, models.is_loaded, models.is_loading, models.state) == (first, True, False, "loaded")
         assert models.get_model() is first
-        assert told == [DEFAULT_MODEL]  # said once, for one load
         assert first.encode(["words"]).shape == (1, 384)
     assert not models.is_loaded
 
@@ -95,7 +95,7 @@ def test_a_model_stays_until_it_was_idle_for_its_minutes_and_then_goes() -> None
     assert not models.check_idle()
     clock.seconds += 1
     assert models.check_idle()
-    assert not models.is_loaded and models._engine is None
+    assert not models.is_loaded and models.model is None
     assert not models.check_idle()  # it tells of an unload once
 
 
@@ -112,28 +112,46 @@ def test_a_slow_load_is_no_idle_time() -> None:
     models.unload()
 
 
-def test_the_real_model_leaves_memory_after_a_real_timeout() -> None:
-    models = ModelManager(idle_minutes=0.05 / 60)
+def test_after_the_timeout_the_model_is_none_and_its_process_is_gone() -> None:
+    models = ModelManager(idle_minutes=0.05)  # three seconds
+    pid = models.get_model().pid
+    assert pid and is_running(pid) and not models.check_idle()
+    wait_for(models.check_idle)
+    assert models.model is None and not is_running(pid)
+    assert models.get_model().encode(["again"]).shape == (1, 384) and models.get_model().pid != pid
+    models.unload()
+
+
+def test_a_model_in_this_process_leaves_memory_when_it_is_unloaded() -> None:
+    models = ModelManager(load=load_engine)
     engine = models.get_model()
     watched = [weakref.ref(engine), weakref.ref(engine._session)]  # type: ignore[attr-defined]
-    assert all(reference() is not None for reference in watched)
     del engine
-    wait_for(models.check_idle)
-    assert models._engine is None
-    assert [reference() for reference in watched] == [None, None]
-    assert models.get_model().encode(["again"]).shape == (1, 384)
     models.unload()
-
-
-def test_unload_lets_the_memory_go_at_once() -> None:
-    models = ModelManager()
-    watched = weakref.ref(models.get_model())
-    models.unload()
-    assert (watched(), models.is_loaded) == (None, False)
+    assert ([reference() for reference in watched], models.model) == ([None, None], None)
     models.unload()  # twice is no harm
-    gc.collect()
     assert models.get_model() is models.get_model()
     models.unload()
+
+
+def test_a_model_whose_process_was_killed_is_loaded_anew() -> None:
+    with ModelManager() as models:
+        first = models.get_model()
+        assert first.pid
+        os.kill(first.pid, signal.SIGKILL)
+        with pytest.raises(ModelUnavailable, match="--words"):
+            first.encode(["words"])
+        assert (models.model, models.is_loaded) == (None, False)
+        assert models.get_model().encode(["words"]).shape == (1, 384)
+
+
+def test_loading_may_begin_before_it_is_waited_for() -> None:
+    with ModelManager() as models:
+        models.start_loading()
+        models.start_loading()
+        wait_for(lambda: models.is_loaded)
+        assert models.get_model().pid
+    ModelManager("nonsense").start_loading()  # says nothing: whoever needs it is told
 
 
 @pytest.mark.parametrize("name", ["nonsense", "all-MiniLM-L6", "", "../model"])

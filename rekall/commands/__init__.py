@@ -20,6 +20,7 @@ _MODULE_OF = {
     **dict.fromkeys(("search", "similar", "show", "list"), "find"),
     **dict.fromkeys(("add", "edit", "tag", "link", "unlink", "delete"), "keep"),
     **dict.fromkeys(("import", "export", "backup"), "move"),
+    **dict.fromkeys(("server", "doctor"), "serve"),
     **dict.fromkeys(("index", "stats", "config", "help"), "tend"),
 }
 

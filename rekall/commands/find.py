@@ -27,8 +27,8 @@ def filters_of(request: Request) -> Filters:
         types=tuple(options.type),
         tags=tuple(clean_text(tag) for tag in options.tag),
         projects=tuple(clean_text(name) for name in options.project),
-        since=parse_time(options.since) if options.since else None,
-        until=parse_time(options.until) if options.until else None,
+        since=parse_time(options.since, zone=request.zone) if options.since else None,
+        until=parse_time(options.until, zone=request.zone) if options.until else None,
         status=getattr(options, "status", None),
     )
 

@@ -37,27 +37,37 @@ def add_(room: Room, request: Request, response: Response) -> None:
     """Keep a new entry and print its id; its vector follows once the id is out."""
     options = request.options
     fields = {"type": options.type, "title": one_line(" ".join(options.title)), **_given(request)}
+    if request.id:
+        fields["id"] = request.id
     if options.edit:
         with _in_editor(request, to_markdown(_draft(fields))) as record:
-            entry = new_entry({**{key: value for key, value in fields.items() if key == "files"}, **record})
-            room.writing().add(entry)
+            entry = new_entry({**{key: value for key, value in fields.items() if key in ("files", "id")}, **record})
+            _add_once(room, entry)
     else:
         entry = new_entry(fields)
-        room.writing().add(entry)
+        _add_once(room, entry)
     response.data(entry.id)
     response.after.append(lambda: embed_quietly(room, response))
+
+
+def _add_once(room: Room, entry: Entry) -> None:
+    """Store a new entry, unless an earlier try of the same request has stored it."""
+    database = room.writing()
+    with database.transaction():
+        if not database.get_many([entry.id]):
+            database.add(entry)
 
 
 def _draft(fields: Mapping[str, Any]) -> Entry:
     """Return what the editor is to show: an entry that need not be whole yet."""
     lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
-    return Entry(id="draft", **{**fields, **lists})
+    return Entry(**{"id": "draft", **fields, **lists})
 
 
 def embed_quietly(room: Room, response: Response) -> None:
     """Embed what waits. The entry is kept and found by words even if that fails."""
     try:
-        room.response = None
+        room.be_quiet()
         room.catch_up()
     except ModelUnavailable as error:
         response.note(_("kept; found by words only until the model works: {reason}").format(reason=error))

@@ -58,7 +58,7 @@ def embed_all(room: Room, request: Request, response: Response) -> None:
     if not waiting:
         return
     response.note(_("embedding {count} entries; Ctrl-C stops, the next run goes on").format(count=waiting))
-    room.response = None  # the bar says enough
+    room.be_quiet()  # the bar says enough
     try:
         with progress(request, _("embedding"), waiting) as step:
             room.service.embed_pending(on_progress=step)

@@ -1,50 +1,148 @@
 """What the commands work with: the base, the settings, the model and the meaning service.
 
-A Room opens each of them when it is first asked for and closes them all at its end. A base that
-does not exist is an empty one: reading it creates nothing.
+A Room opens each of them when it is first asked for and closes them at its end. A base that does not exist is
+an empty one: reading it creates nothing. Rooms of one process may have a Household in common: the model, the
+vectors in memory and the cache are there once, however many requests are answered at a time.
 """
 
 from __future__ import annotations
 
+from threading import RLock
 from typing import TYPE_CHECKING
 
 from rekall.cache import EmbeddingCache
 from rekall.config import OLDER_BASE_NAME, Base, Config
-from rekall.errors import BaseUnusable, ModelUnavailable
+from rekall.errors import BaseUnusable, Cancelled, ModelUnavailable
 from rekall.language import _
-from rekall.protocol import Response
+from rekall.protocol import Request, Response
 from rekall.query import Filters
 
 if TYPE_CHECKING:
     from rekall.db import Database
     from rekall.embeddings import EmbeddingService
     from rekall.model_manager import ModelManager
+    from rekall.nearness import Resident
     from rekall.ranking import Hit
 
 
-class Room:
-    """The resources of one door, opened when needed. Use with `with`."""
+class Household:
+    """What the rooms of one process share, made when first asked for. Safe between threads.
 
-    def __init__(self, base: Base, config: Config) -> None:
+    `model_in_child`: the model is to live in a process of its own, so that its memory can come back.
+    """
+
+    def __init__(self, config: Config, model_in_child: bool = False) -> None:
+        self.config = config
+        self.cache = EmbeddingCache(
+            int(config.number("performance.cache_max_size")), config.number("performance.cache_ttl_seconds")
+        )
+        self.is_warm = model_in_child
+        self._lock = RLock()
+        self._models: ModelManager | None = None
+        self._resident: Resident | None = None
+
+    @property
+    def models(self) -> ModelManager:
+        """The one holder of the embedding model."""
+        from rekall.engine import load_engine
+        from rekall.model_manager import ModelManager
+        from rekall.worker import spawn_engine
+
+        with self._lock:
+            if self._models is None:
+                self._models = ModelManager(
+                    self.config.text("embeddings.model"),
+                    self.config.number("performance.model_idle_timeout_minutes"),
+                    load=spawn_engine if self.is_warm else load_engine,
+                )
+            return self._models
+
+    @property
+    def models_if_any(self) -> ModelManager | None:
+        """The holder of the model, if anything asked for it yet."""
+        return self._models
+
+    @property
+    def resident(self) -> Resident:
+        """The vectors in memory. Raises BackendUnavailable."""
+        from rekall.nearness import Resident
+
+        with self._lock:
+            if self._resident is None:
+                backend = self.config.text("performance.vector_backend")
+                self._resident = Resident(self.cache, self.config.text("embeddings.model"), backend)
+            return self._resident
+
+    @property
+    def resident_if_any(self) -> Resident | None:
+        """The vectors in memory, if anything asked for them yet."""
+        return self._resident
+
+    def close(self) -> None:
+        """Let the model go."""
+        if self._models:
+            self._models.unload()
+
+
+class Room:
+    """The resources of one request at a time, opened when needed. Use with `with`."""
+
+    def __init__(self, base: Base, config: Config, household: Household | None = None) -> None:
+        """Without a household of others, the room has one of its own and closes it."""
         self.base = base
         self.config = config
-        self.response: Response | None = None  # who is told that something takes long
+        self.household = household or Household(config)
+        self._owns_household = household is None
+        self._request: Request | None = None
+        self._response: Response | None = None  # who is told that something takes long
         self._database: Database | None = None
-        self._models: ModelManager | None = None
+        self._opened: tuple[int, int] | None = None  # the file that is open: device and inode
         self._service: EmbeddingService | None = None
 
     def __enter__(self) -> Room:
         return self
 
     def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the base, and what is the room's own."""
         self._let_go()
-        if self._models:
-            self._models.unload()
+        if self._owns_household:
+            self.household.close()
 
     def _let_go(self) -> None:
         if self._database:
             self._database.close()
-        self._database = self._service = None
+        self._database = self._service = self._opened = None
+
+    # --- who is being answered ---
+
+    def serve(self, request: Request | None, response: Response | None) -> None:
+        """Answer `response` from now on, for as long as `request` is wanted."""
+        self._request, self._response = request, response
+
+    def be_quiet(self) -> None:
+        """Say nothing more than the answer itself."""
+        self._response = None
+
+    def note(self, text: str) -> None:
+        """Tell whoever is being answered."""
+        if self._response:
+            self._response.note(text)
+
+    def check_wanted(self) -> None:
+        """Stop here if nobody waits for the answer any more. Raises Cancelled."""
+        if self._request and not self._request.is_wanted():
+            raise Cancelled(_("stopped; what was done is kept"))
+
+    def interrupt(self) -> None:
+        """End the query that another thread is running in this room's base, if there is one."""
+        database = self._database
+        if database:
+            database.interrupt()
+
+    # --- the base ---
 
     @property
     def exists(self) -> bool:
@@ -53,23 +151,31 @@ class Room:
 
     def reading(self) -> Database:
         """Return the base to read from; an empty one in memory while there is none."""
-        if self._database and self._database.path is None and self.exists:
+        if self._database and self._has_moved():
             self._let_go()
         return self._database or self._open(create=False)
 
     def writing(self) -> Database:
         """Return the base to write to, made now if there is none."""
-        if self._database and self._database.path is None:
+        if self._database and (self._database.path is None or self._has_moved()):
             self._let_go()
         return self._database or self._open(create=True)
 
+    def _has_moved(self) -> bool:
+        """Tell whether another file, or none, is now where the open one was: it was restored, or removed."""
+        from rekall.base_file import identity
+
+        return identity(self.base.path) != self._opened
+
     def _open(self, create: bool) -> Database:
+        from rekall.base_file import identity
         from rekall.db import Database
 
         there = create or self.exists
         if not there:
             self._offer_older_base()
         self._database = Database(self.base.path if there else None, on_change=self._changed)
+        self._opened = identity(self.base.path) if there else None
         if self._database.backup_before_migration:
             self.note(
                 _("the base of the older rekall was carried over; a backup is at {path}").format(
@@ -86,26 +192,9 @@ class Room:
             )
 
     def _changed(self, key: str) -> None:
-        if self._service:
-            self._service.forget(key)
+        self.household.cache.invalidate(key)
 
-    @property
-    def models(self) -> ModelManager:
-        """The one holder of the embedding model."""
-        if self._models is None:
-            from rekall.model_manager import ModelManager
-
-            self._models = ModelManager(
-                self.config.text("embeddings.model"),
-                self.config.number("performance.model_idle_timeout_minutes"),
-                on_loading=lambda _name: self.note(_("Loading the model…")),
-            )
-        return self._models
-
-    @property
-    def model_is_loaded(self) -> bool:
-        """Whether the model is in memory now."""
-        return self._models is not None and self._models.is_loaded
+    # --- meaning ---
 
     @property
     def service(self) -> EmbeddingService:
@@ -114,18 +203,19 @@ class Room:
         if self._service is None:
             from rekall.embeddings import EmbeddingService
 
-            cache = EmbeddingCache(
-                int(self.config.number("performance.cache_max_size")),
-                self.config.number("performance.cache_ttl_seconds"),
+            self._service = EmbeddingService(
+                database,
+                self.household.models,
+                self.household.cache,
+                self.config.text("performance.vector_backend"),
+                on_loading=self._say_loading,
+                resident=self.household.resident,
             )
-            backend = self.config.text("performance.vector_backend")
-            self._service = EmbeddingService(database, self.models, cache, backend)
         return self._service
 
-    def note(self, text: str) -> None:
-        """Tell whoever is being answered."""
-        if self.response:
-            self.response.note(text)
+    def _say_loading(self) -> None:
+        if self._response and self._response.errors_are_tty:
+            self.note(_("Loading the model…"))
 
     def catch_up(self, longest: int | None = None) -> None:
         """Embed a few waiting entries, so that what was just added is found by meaning.
@@ -141,22 +231,34 @@ class Room:
         except BaseUnusable as error:  # read-only, full or busy: what is there can be searched all the same
             self.note(_("what is new is not embedded yet: {reason}").format(reason=error))
 
-    def find(self, text: str, count: int, filters: Filters | None, arm: str) -> list[Hit]:
-        """Return up to `count` hits by words, by meaning, or both. Without a model, words answer."""
-        from rekall.ranking import POOL, by_words
+    def embed_some(self, count: int) -> int:
+        """Embed up to `count` waiting entries, the newest first; return how many. Raises ModelUnavailable."""
+        return 0 if self.reading().path is None else self.service.embed_pending(count)
 
+    def find(self, text: str, count: int, filters: Filters | None, arm: str) -> list[Hit]:
+        """Return up to `count` hits by words, by meaning, or both. Without a model, words answer.
+
+        Raises Cancelled as soon as it is seen that nobody waits.
+        """
+        self.check_wanted()
         if not text.strip() or not self.reading().count():
             return []
         if arm == "words":
-            return by_words(self.reading().search_words(text, max(count, POOL), filters))[:count]
+            return self._by_words(text, count, filters)
         from rekall.embeddings import LONGEST_CAUGHT_UP
 
         try:
             self.catch_up(LONGEST_CAUGHT_UP)
+            self.check_wanted()
             search = self.service.semantic_search if arm == "meaning" else self.service.hybrid_search
             return search(text, count, filters)
         except ModelUnavailable as error:
             if arm == "meaning":
                 raise
             self.note(_("searching by words only: {reason}").format(reason=error))
-            return by_words(self.reading().search_words(text, max(count, POOL), filters))[:count]
+            return self._by_words(text, count, filters)
+
+    def _by_words(self, text: str, count: int, filters: Filters | None) -> list[Hit]:
+        from rekall.ranking import POOL, by_words
+
+        return by_words(self.reading().search_words(text, max(count, POOL), filters))[:count]

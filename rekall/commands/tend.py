@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any  # JSON values
 
 from rekall.commands.room import Room
 from rekall.config import SETTINGS, Config, parsed, setting_named, write_setting
 from rekall.errors import ERROR, UsageError
 from rekall.language import _
+from rekall.memory import process_memory
 from rekall.protocol import Request, Response
 from rekall.render import plain
 from rekall.usage import help_text
@@ -49,10 +50,11 @@ def _index_facts(room: Room) -> dict[str, Any]:
 
 
 def _status(room: Room, request: Request, response: Response) -> None:
-    _write_facts(response, _index_facts(room), request.options.json)
+    write_facts(response, _index_facts(room), request.options.json)
 
 
-def _write_facts(response: Response, facts: dict[str, Any], as_json: bool) -> None:
+def write_facts(response: Response, facts: dict[str, Any], as_json: bool) -> None:
+    """Write facts as one JSON object, or a line each."""
     if as_json:
         response.json(facts)
         return
@@ -85,7 +87,7 @@ def _verify(room: Room, request: Request, response: Response) -> None:
 def stats_(room: Room, request: Request, response: Response) -> None:
     """Say what is in the base, or with --memory what is held in memory. Loads no model."""
     if request.options.memory:
-        _write_facts(response, _memory_facts(room), request.options.json)
+        write_facts(response, _memory_facts(room), request.options.json)
         return
     database = room.reading()
     facts = _index_facts(room)
@@ -97,29 +99,29 @@ def stats_(room: Room, request: Request, response: Response) -> None:
         tags=dict(list(database.counts_by("tag").items())[:20]),
         links=database.count_links(),
     )
-    _write_facts(response, facts, request.options.json)
+    write_facts(response, facts, request.options.json)
 
 
 def _memory_facts(room: Room) -> dict[str, Any]:
-    """Return what this process and the vectors take. Sizes in bytes."""
-    status = dict(
-        line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line
-    ) if Path("/proc/self/status").exists() else {}  # fmt: skip
-    database, model = room.reading(), room.config.text("embeddings.model")
+    """Return what this process, the model's and the vectors take. Sizes in bytes. Loads nothing."""
+    household = room.household
+    models, resident = household.models_if_any, household.resident_if_any
+    index = resident.stats() if resident else {}
+    worker = models.model.pid if models and models.model else None
     return {
-        "process_rss": _kilobytes(status.get("VmRSS")),
-        "process_peak": _kilobytes(status.get("VmHWM")),
-        "vectors_stored": database.vector_bytes(model),
-        "model": model,
-        "model_loaded": room.model_is_loaded,
-        "model_idle_timeout_minutes": room.config.number("performance.model_idle_timeout_minutes"),
+        "server": f"running (pid {os.getpid()})" if household.is_warm else "not running",
+        **{f"process_{name}": size for name, size in process_memory().items()},
+        **{f"worker_{name}": size for name, size in (process_memory(worker) if worker else {}).items()},
+        "vectors": index.get("bytes", 0),
+        "copies": index.get("copies_bytes", 0),
+        "vectors_stored": room.reading().vector_bytes(room.config.text("embeddings.model")),
+        "cached_vectors": len(household.cache),
         "cache_max_size": int(room.config.number("performance.cache_max_size")),
+        "model": room.config.text("embeddings.model"),
+        "model_state": models.state if models else "not loaded",
+        "model_unused_seconds": round(models.idle_seconds, 1) if models and models.is_loaded else None,
+        "model_idle_timeout_minutes": room.config.number("performance.model_idle_timeout_minutes"),
     }
-
-
-def _kilobytes(text: str | None) -> int | None:
-    """Return the bytes that `12345 kB` of /proc names; None where the system does not say."""
-    return int(text.split()[0]) * 1024 if text else None
 
 
 def config_(room: Room, request: Request, response: Response) -> None:

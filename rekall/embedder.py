@@ -1,0 +1,95 @@
+"""The thread of the warm process that gives new entries their vectors, newest first, behind everybody's back.
+
+It is woken after a write through the server, and looks by itself for what other processes wrote. It works a
+few entries at a time: what it holds, a query may want next.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from pathlib import Path
+from threading import Event, Thread
+
+from rekall.config import Base
+from rekall.errors import ModelUnavailable, RekallError
+from rekall.rooms import Rooms
+
+# How often it looks for what others wrote; and how many entries it embeds between two commits.
+LOOK_SECONDS = 2.0
+AT_ONCE = 8
+# After a failure it waits before it tries again.
+PATIENCE_SECONDS = 60.0
+
+
+class Embedder:
+    """Embeds what waits. One thread, started once."""
+
+    def __init__(self, rooms: Rooms, base: Path, log: logging.Logger) -> None:
+        self._rooms = rooms
+        self._base = Base(base, "option")
+        self._log = log
+        self._wake = Event()
+        self._is_stopping = False
+        self._thread: Thread | None = None
+
+    def start(self) -> None:
+        """Begin, if it has not begun."""
+        if self._thread is None:
+            self._wake.set()
+            self._thread = Thread(target=self._work, name="rekall-embedder", daemon=True)
+            self._thread.start()
+
+    def wake(self) -> None:
+        """Look now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End after the entry at hand."""
+        self._is_stopping = True
+        self._wake.set()
+        if self._thread:
+            self._thread.join(5)
+
+    def _work(self) -> None:
+        self._rooms.warm_up()
+        seen: object = None
+        while not self._is_stopping:
+            was_called = self._wake.wait(LOOK_SECONDS)
+            self._wake.clear()
+            now = self._stamp()
+            if now is None or (now == seen and not was_called):
+                continue
+            try:
+                self._embed()
+                seen = now
+            except ModelUnavailable as error:
+                self._log.warning("not embedded: %s", error)
+                self._wait(PATIENCE_SECONDS)
+            except RekallError as error:  # busy, read-only, full: it is in the queue and stays there
+                self._log.warning("not embedded: %s", type(error).__name__)
+                self._wait(PATIENCE_SECONDS)
+
+    def _stamp(self) -> tuple[tuple[int, int], ...] | None:
+        """Return what changes whenever anybody writes to the base; None while there is none."""
+        if not self._base.path.exists():
+            return None
+        found = []
+        for path in (self._base.path, self._base.path.with_name(f"{self._base.path.name}-wal")):
+            with suppress(OSError):
+                status = path.stat()
+                found.append((status.st_mtime_ns, status.st_size))
+        return tuple(found)
+
+    def _embed(self) -> None:
+        with self._rooms.room(self._base) as room:
+            while not self._is_stopping and room.embed_some(AT_ONCE):
+                pass
+
+    def _wait(self, seconds: float) -> None:
+        """Wait, but not for the server's end."""
+        for _second in range(int(seconds)):
+            if self._is_stopping:
+                return
+            self._wake.wait(1)
+            self._wake.clear()

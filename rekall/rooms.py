@@ -1,0 +1,164 @@
+"""The rooms of the warm process: one for each request under way, kept for the next, over one household.
+
+A room has a connection to the base of its own, so requests do not wait for each other; the model, the vectors and
+the cache are the household's. When settings change, the next request finds a new household.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Lock
+
+from rekall.commands import Room
+from rekall.commands.room import Household
+from rekall.config import Base, Config, config_path
+from rekall.door import base_of, config_of
+from rekall.errors import RekallError
+from rekall.protocol import Request
+
+# Rooms kept open for the next request. Each holds an SQLite connection and its page cache, 2 MB at most.
+KEPT = 4
+# The vectors leave memory when nothing was asked for this many times the model's idle time.
+VECTORS_IDLE = 2
+
+
+class Rooms:
+    """Lends rooms. Safe between threads."""
+
+    def __init__(self, config: Config) -> None:
+        self._lock = Lock()
+        self._free: list[Room] = []
+        self._configs: dict[Path, tuple[tuple[int, int, int] | None, Config]] = {}
+        self._household = Household(config, model_in_child=True)
+        self._retired: list[Household] = []  # of other settings; somebody may still be answered from them
+
+    @property
+    def config(self) -> Config:
+        """The settings in force."""
+        return self._household.config
+
+    @contextmanager
+    def lend(self, request: Request) -> Iterator[Room]:
+        """Lend a room for one request. Raises UsageError for settings that cannot be used."""
+        if request.command in ("config", "help"):  # about settings, whatever they are
+            with Room(base_of(request), config_of(request)) as room:
+                yield room
+            return
+        with self.room(base_of(request), self._config(request)) as room:
+            yield room
+
+    @contextmanager
+    def room(self, base: Base, config: Config | None = None) -> Iterator[Room]:
+        """Lend a room over `base` for the block."""
+        config = config or self.config
+        household = self._household_of(config)
+        room = self._taken(base, household) or Room(base, config, household)
+        room.base, room.config = base, config
+        try:
+            yield room
+        except BaseException:
+            room.close()  # who knows what state it is in
+            raise
+        with self._lock:
+            if len(self._free) < KEPT and room.household is self._household:
+                self._free.append(room)
+                return
+        room.close()
+
+    def _taken(self, base: Base, household: Household) -> Room | None:
+        """Return a room that has the base open under the same name, for errors to name it alike."""
+        with self._lock:
+            for room in reversed(self._free):
+                if room.base.path == base.path and room.household is household:
+                    self._free.remove(room)
+                    return room
+        return None
+
+    def _config(self, request: Request) -> Config:
+        """Return the settings of a request. Raises UsageError."""
+        return self._read(config_path(request.env))
+
+    def _read(self, path: Path) -> Config:
+        """Return the settings of a file, read again only when it has changed. Raises UsageError."""
+        stamp = None
+        with suppress(OSError):
+            found = path.stat()
+            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+        held = self._configs.get(path)
+        if held is None or held[0] != stamp:
+            held = (stamp, Config.load(path))
+            self._configs[path] = held
+        return held[1]
+
+    def household_for(self, request: Request) -> Household:
+        """Return what the answer to `request` will use."""
+        return self._household_of(self._config(request))
+
+    def _household_of(self, config: Config) -> Household:
+        """Return the household, a new one if these settings are others."""
+        with self._lock:
+            old = self._household
+            if config is old.config or config.same_as(old.config):
+                return old
+            new = self._household = Household(config, model_in_child=True)
+            self._retired.append(old)
+            free, self._free = self._free, []
+        for room in free:
+            room.close()
+        return new
+
+    def warm_up(self) -> None:
+        """Load what the next query will want, behind the first answer: NumPy, the model."""
+        import rekall.embeddings  # noqa: F401
+
+        self._household.models.start_loading()
+
+    def let_go_of_idle(self, idle_seconds: float) -> bool:
+        """Let go of what was not used for long: the model, then the vectors; tell whether anything went."""
+        with suppress(RekallError):  # a broken file is told to whoever asks next
+            self._household_of(self._read(self.config.path))
+        with self._lock:
+            household, retired, self._retired = self._household, self._retired, []
+        for old in retired:
+            old.close()
+        models, resident = household.models_if_any, household.resident_if_any
+        went = bool(models and models.check_idle()) or bool(retired)
+        minutes = household.config.number("performance.model_idle_timeout_minutes")
+        if resident and resident.is_loaded and idle_seconds > minutes * 60 * VECTORS_IDLE:
+            resident.drop()
+            household.cache.clear()
+            with self._lock:
+                free, self._free = self._free, []
+            for room in free:
+                room.close()
+            went = True
+        return went
+
+    def facts(self) -> dict[str, object]:
+        """Return what is held now, for people."""
+        household = self._household
+        models, resident = household.models_if_any, household.resident_if_any
+        return {
+            "model": household.config.text("embeddings.model"),
+            "model_state": models.state if models else "not loaded",
+            "vectors_in_memory": len(resident) if resident else 0,
+            "cached": len(household.cache),
+        }
+
+    def end_model(self) -> None:
+        """End the model's process, now."""
+        for household in (self._household, *self._retired):
+            models = household.models_if_any
+            if models and models.model:
+                models.model.close()
+
+    def close(self) -> None:
+        """Close every room that is not lent, and the household."""
+        with self._lock:
+            free, self._free = self._free, []
+        for room in free:
+            room.close()
+        for household in (self._household, *self._retired):
+            household.close()
