@@ -74,10 +74,12 @@ kernel = Extension(
     include_dirs=["ext"],
     depends=["ext/topk.h"],
     extra_compile_args=flags,
-    optional=True,
 )
+extensions = cythonize([kernel], build_dir="build/cython")
+for extension in extensions:
+    extension.optional = True  # cythonize does not pass it on
 setup(
-    ext_modules=cythonize([kernel], build_dir="build/cython"),
+    ext_modules=extensions,
     scripts=CLIENT,  # build_command decides what they become
     cmdclass={"build_scripts": build_command},
 )
