@@ -1,13 +1,71 @@
-"""What pyproject.toml cannot say about the build: the kernel is compiled where there is a compiler.
+"""What pyproject.toml cannot say about the build: what is compiled, and what takes its place where nothing can be.
 
-Where there is none, or it fails, the installation goes on without it and NumPy searches (`optional`).
-No -march: the kernel looks at the CPU when it runs. -ffp-contract=off keeps the scalar path's sums as written.
+The kernel: where there is no compiler, or it fails, the installation goes on without it and NumPy searches
+(`optional`). No -march: the kernel looks at the CPU when it runs. -ffp-contract=off keeps the scalar path's
+sums as written.
+
+The command `rekall`: an executable among the scripts, so that pip puts it into the environment's bin like any
+script. Where it cannot be compiled a Python script has its name and does the same, only slower.
 """
 
 import os
+import re
+import sys
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+
+# isort: split
+# setuptools brings these along, also where Python itself has them no more, and must be imported first.
+from distutils.ccompiler import new_compiler
+from distutils.command.build_scripts import build_scripts
+from distutils.errors import CCompilerError, DistutilsError
+from distutils.sysconfig import customize_compiler
+
+CLIENT = [f"ext/{name}.c" for name in ("client", "hello", "talk", "place", "start", "tty")]
+
+# pip writes the interpreter's path into a first line that is exactly this.
+PYTHON_SCRIPT = """#!python
+import sys
+
+from rekall.cli import main
+
+sys.exit(main())
+"""
+
+
+class build_command(build_scripts):
+    """Put `rekall` among the scripts; distutils would take the executable for Python text."""
+
+    def get_source_files(self):
+        return [*CLIENT, "ext/client.h"]
+
+    def run(self):
+        self.mkpath(self.build_dir)
+        command = Path(self.build_dir, "rekall")
+        command.unlink(missing_ok=True)
+        try:
+            self._link(command)
+        except (CCompilerError, DistutilsError, OSError) as error:
+            self.warn(f"the command rekall is not compiled ({error}); a slower Python script takes its place")
+            command.write_text(PYTHON_SCRIPT)
+        command.chmod(0o755)
+
+    def _link(self, command):
+        compiler = new_compiler()
+        customize_compiler(compiler)
+        version = re.search(r'^__version__ = "(.+)"$', Path("rekall/__init__.py").read_text(), re.MULTILINE)[1]
+        objects = compiler.compile(
+            CLIENT,
+            output_dir=os.path.join(self.get_finalized_command("build").build_temp, "command"),
+            macros=[("REKALL_VERSION", f'"{version}"')],
+            depends=["ext/client.h"],
+            extra_postargs=["-std=c11", "-O2"],
+        )
+        strip = ["-s"] if sys.platform == "linux" else []
+        compiler.link_executable(objects, command.name, output_dir=str(command.parent), extra_postargs=strip)
+
 
 flags = ["-O3", "-ffp-contract=off", *os.environ.get("REKALL_CFLAGS", "").split()]
 kernel = Extension(
@@ -16,6 +74,12 @@ kernel = Extension(
     include_dirs=["ext"],
     depends=["ext/topk.h"],
     extra_compile_args=flags,
-    optional=True,
 )
-setup(ext_modules=cythonize([kernel], build_dir="build/cython"))
+extensions = cythonize([kernel], build_dir="build/cython")
+for extension in extensions:
+    extension.optional = True  # cythonize does not pass it on
+setup(
+    ext_modules=extensions,
+    scripts=CLIENT,  # build_command decides what they become
+    cmdclass={"build_scripts": build_command},
+)
