@@ -149,7 +149,7 @@ def start(base: Path, env: Mapping[str, str]) -> None:
     kept = {name: value for name, value in env.items() if name in SERVER_VARIABLES or name.startswith(SERVER_PREFIXES)}
     words = ["-m", "rekall", "--db", str(base), "server", "run", "--ready", str(theirs)]
     try:
-        subprocess.Popen(  # it outlives this process: nobody waits for it
+        process = subprocess.Popen(
             [sys.executable, *(["-P"] if sys.flags.safe_path else []), *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -159,6 +159,7 @@ def start(base: Path, env: Mapping[str, str]) -> None:
             env=kept | {name: value for name, value in env.items() if name == "PYTHONPATH"},
             start_new_session=True,
         )
+        process.returncode = 0  # it outlives this process: nobody waits for it, and nobody need be warned
     finally:
         os.close(theirs)
     with open(ours, "rb") as pipe:

@@ -80,8 +80,13 @@ def base_of(request: Request) -> Base:
 def config_of(request: Request) -> Config:
     """Return the settings; none where a broken file is no hindrance, but what the user is about to mend."""
     path = config_path(request.env)
-    mending = request.command == "config" and request.options.action in ("path", "set")
-    return Config(path, {}) if mending or request.command in ("help", "--version") else Config.load(path)
+    try:
+        return Config.load(path)
+    except RekallError:
+        mending = request.command == "config" and request.options.action in ("path", "set")
+        if mending or request.command in ("help", "--version", "server", "doctor"):
+            return Config(path, {})
+        raise
 
 
 def reads_stdin(request: Request) -> bool:

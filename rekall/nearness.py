@@ -49,9 +49,6 @@ class Resident:
         self._lock = Lock()
         self._seen: tuple[object, int] | None = None  # the file and its revision that the index reflects
 
-    def __len__(self) -> int:
-        return len(self._index)
-
     @property
     def is_loaded(self) -> bool:
         """Whether the vectors have been read."""

@@ -105,11 +105,12 @@ class RemoteEngine(Engine):
                 reply = _exactly(self._line, length)
             except OSError as error:
                 self._end()
+                self._line.close()
                 raise ModelUnavailable(self._why(error, seconds)) from None
         if found == _FAILED:
             raise ModelUnavailable(reply.decode())
         if found != wanted:
-            self._end()
+            self.close()
             raise ModelUnavailable(_("the model's process answers nonsense; ask again, or by words: --words"))
         return reply
 

@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,7 @@ _VARYING = (
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"), "<TIME>"),
     (re.compile(r"\b\d{8}T\d{6}Z"), "<TIME>"),
     (re.compile(r"-?\b\d+\.\d{2,16}\b"), "<N>"),
+    (re.compile(r"/\S+/rekall(-\d+)?/[0-9a-f]{16}/s\b"), "<SOCKET>"),
     (re.compile(r"\(choose from [^)]*\)"), "(choose from …)"),  # Pythons differ in their quotes
 )
 
@@ -82,16 +84,23 @@ def _without_blank_end(lines: list[str]) -> list[str]:
 
 
 class Shell:
-    """A shell in a private home, with `rekall` on its PATH. Each command's streams go to files."""
+    """A shell in a private home, with `rekall` on its PATH. Each command's streams go to files.
 
-    def __init__(self, env: dict[str, str], folder: Path) -> None:
+    Without a server, each command is a process of Python's; `warm`, it is what was installed.
+    """
+
+    def __init__(self, env: dict[str, str], folder: Path, warm: bool) -> None:
         self.folder, self.home = folder, env["HOME"]
         self.work = Path(self.home) / "desk"
         for made in (folder / "bin", folder / "out", self.work):
             made.mkdir()
         program = folder / "bin" / "rekall"
-        program.write_text(f'#!/bin/sh\nPYTHONPATH={TESTS.parent} exec {sys.executable} -P -W error -m rekall "$@"\n')
-        program.chmod(0o755)
+        if warm:
+            program.symlink_to(Path(sys.executable).with_name("rekall"))
+        else:
+            cold = f'PYTHONPATH={TESTS.parent} REKALL_NO_SERVER=1 exec {sys.executable} -P -W error -m rekall "$@"'
+            program.write_text(f"#!/bin/sh\n{cold}\n")
+            program.chmod(0o755)
         path = f"{program.parent}{os.pathsep}{env['PATH']}"
         self.env = env | {"PATH": path, "COLUMNS": "100", "TZ": "UTC", "DATA": str(TESTS / "data")}
 
@@ -124,13 +133,22 @@ class Shell:
 
 @pytest.fixture
 def shell(home: dict[str, str], tmp_path: Path) -> Shell:
-    return Shell(home, tmp_path)
+    return Shell(home, tmp_path, warm=False)
+
+
+@pytest.fixture(params=["cold", "warm"])
+def any_shell(home: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shell]:
+    """A shell whose commands answer by themselves, and one whose commands ask the warm process."""
+    shell = Shell(home, tmp_path, warm=request.param == "warm")
+    yield shell
+    subprocess.run(["rekall", "server", "stop"], env=shell.env, cwd=shell.work, check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("path", SESSIONS, ids=lambda path: path.stem)
-def test_a_session_runs_as_it_is_written(path: Path, shell: Shell) -> None:
+def test_a_session_runs_as_it_is_written(path: Path, any_shell: Shell) -> None:
+    """With the warm process and without, to the byte."""
     expected = read_transcript(path.read_text(encoding="utf-8"))
-    found = shell.run(expected)
+    found = any_shell.run(expected)
     if os.environ.get("UPDATE_TRANSCRIPTS"):
         path.write_text(write_transcript(found), encoding="utf-8")
     assert write_transcript(found) == write_transcript(expected)

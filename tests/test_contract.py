@@ -287,7 +287,7 @@ def test_import_returns_when_all_is_embedded_or_when_it_is_stored(rekall: Rekall
     assert json.loads(rekall("index", "verify", "--json").output)["in_step"] is True  # waiting is no drift
     assert rekall("import", "a.jsonl").status == 0 and pending() == 0
     memory = json.loads(rekall("stats", "--memory", "--json").output)
-    assert memory["model_loaded"] is False
+    assert memory["model_state"] == "not loaded"
 
 
 def test_drift_is_found_and_rebuild_mends_it(noted: Rekall) -> None:

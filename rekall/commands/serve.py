@@ -14,7 +14,7 @@ from typing import Any  # JSON values
 from rekall import __version__, client, places
 from rekall.commands.room import Room
 from rekall.commands.tend import write_facts
-from rekall.config import DEFAULT_MODEL
+from rekall.config import DEFAULT_MODEL, Config
 from rekall.errors import ERROR, NOTHING_FOUND, RekallError
 from rekall.language import _
 from rekall.protocol import Request, Response
@@ -45,7 +45,8 @@ def status_of(base: Path, request: Request) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(answer.output)
         return facts
     folder = places.socket_folder(base, request.env)
-    return {"running": False, "answers": not client.is_running(folder), "socket": str(folder / "s")}
+    # Whoever holds the lock and gives no answer is stuck.
+    return {"running": False, "stuck": client.is_running(folder), "socket": str(folder / "s")}
 
 
 def doctor_(room: Room, request: Request, response: Response) -> None:
@@ -89,7 +90,7 @@ def _client() -> str:
 def _server_facts(base: Path, request: Request) -> dict[str, Any]:
     facts = status_of(base, request)
     if not facts["running"]:
-        state = "not running" if facts["answers"] else "does not answer"
+        state = "does not answer" if facts["stuck"] else "not running"
         return {"server": state, "socket": facts["socket"]}
     return {
         "server": f"running (pid {facts['pid']}, version {facts['version']}, {facts['requests']} requests)",
@@ -126,6 +127,10 @@ def _wrong(room: Room, request: Request, facts: dict[str, Any]) -> Iterator[str]
     folder = places.socket_folder(room.base.path, request.env)
     try:
         os.close(places.secure_folder(folder))
+    except RekallError as error:
+        yield str(error)
+    try:
+        Config.load(room.config.path)
     except RekallError as error:
         yield str(error)
     if facts["server"] == "does not answer":
