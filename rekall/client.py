@@ -113,7 +113,7 @@ def stop(base: Path, env: Mapping[str, str]) -> bool:
     folder = socket_folder(base, env)
     if not is_running(folder):
         return False
-    ask(base, ["server", "stop"], Path("/"), {"HOME": env.get("HOME", ""), "REKALL_DB": str(base)}, Terminal())
+    ask(base, ["server", "stop"], Path("/"), env, Terminal())
     if not _waited(lambda: not is_running(folder), STOP_SECONDS):
         raise ServerStuck(
             _("the server of {path} does not stop; end it by hand: kill {pid}").format(path=base, pid=_pid(folder))
