@@ -167,7 +167,6 @@ class Server:
     def expects(self, request: Request) -> None:
         """Begin to load what an answer will need, while its words are still on their way."""
         self._requests += 1
-        self._last_request = time.monotonic()
         if request.command in ("search", "similar") and getattr(request.options, "arm", "") != "words":
             Thread(target=self._load_model, args=(request,), daemon=True).start()
 
@@ -185,8 +184,8 @@ class Server:
 
     def _answer(self, conversation: Conversation) -> None:
         conversation.answer()
-        self._last_request = time.monotonic()
-        if conversation.is_about_entries:
+        if conversation.is_about_entries:  # who asks how things are keeps nothing in memory
+            self._last_request = time.monotonic()
             self._embedder.start()
 
     def wake(self) -> None:
@@ -252,7 +251,7 @@ class Server:
         if not self._conversations and idle > self._idle_minutes() * 60:
             self.log.info("idle for %.0f s", idle)
             self.leave()
-        elif not self._is_reachable():
+        elif not self._is_leaving and not self._is_reachable():
             self.log.warning("the socket was taken away")
             self.leave()
 
