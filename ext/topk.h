@@ -61,6 +61,7 @@ size_t topk_meta_floats(size_t n);
 
 /* Encode rows first..last-1 of a matrix into a copy's arrays. Only those rows' bytes are written, so rows
  * may be added while others are being searched. */
-void topk_encode(int bits, const float *rows, size_t first, size_t last, size_t d, uint8_t *codes, float *meta);
+void topk_encode(int path, int bits, const float *rows, size_t first, size_t last, size_t d, uint8_t *codes,
+                 float *meta);
 
 #endif

@@ -34,6 +34,7 @@ for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
 import numpy as np
 from numpy.typing import NDArray
 
+from rekall.kernel import FOUR_BIT_ROWS
 from rekall.vector_index import VectorIndex
 
 Floats = NDArray[np.float32]
@@ -89,7 +90,7 @@ def ours(rows: Floats, backend: str, copies: bool = True) -> tuple[VectorIndex, 
     searcher = index._searcher
     if backend == "kernel":
         if copies:
-            searcher.build_copies(index._store, len(rows))  # type: ignore[attr-defined]
+            searcher.build_copy(4 if len(rows) >= FOUR_BIT_ROWS else 8)  # type: ignore[attr-defined]
         else:
             searcher._copy_for = lambda *_arguments: None  # type: ignore[attr-defined]
     return index, lambda query: index.search(query, K)
