@@ -51,9 +51,12 @@ def unit(query, size_t d):
         raise ValueError("shape")
     cdef const float[::1] q = array
     cdef double length = 0
+    cdef double sums[4]
     cdef size_t j
+    sums[:] = [0, 0, 0, 0]  # in turn: one sum would wait for itself
     for j in range(d):
-        length += <double>q[j] * q[j]
+        sums[j & 3] += <double>q[j] * q[j]
+    length = (sums[0] + sums[2]) + (sums[1] + sums[3])
     if not isfinite(length):
         raise ValueError("finite")
     if length == 0:

@@ -30,7 +30,7 @@ Bytes: TypeAlias = NDArray[np.uint8]
 # Below this many rows the plain scan, in the caches, is as fast; above, the copy wins. Measured: docs/kernel.md.
 COPY_ROWS = 500
 # From here on the 4-bit copy is faster than the 8-bit one: half the bytes outweigh more rows to score again.
-FOUR_BIT_ROWS = 30_000
+FOUR_BIT_ROWS = 8_000
 # Where a mask selects fewer than one row in this many, those rows are scored directly.
 SPARSE = 10
 # Rows encoded without a pause, so that a search that needs the interpreter waits a millisecond at most.
@@ -66,8 +66,9 @@ class _Wait:
 
     def is_over(self) -> bool:
         """Tell whether the copy may be tried now; counts a search if not."""
-        self._searches = max(0, self._searches - 1)
-        return self._searches == 0
+        if self._searches:
+            self._searches -= 1
+        return not self._searches
 
     def remember(self, gave_up: bool) -> None:
         """Note how the copy did."""
