@@ -29,8 +29,8 @@ cdef extern from "topk.h":
     size_t topk_plain(int path, const topk_job *job, size_t k, int64_t *idx, float *score) nogil
     size_t topk_two_stage(int path, const topk_job *job, const topk_copy *copy, size_t k, int64_t *idx, float *score,
                           topk_work *work) nogil
-    void topk_batch(int path, const topk_job *job, const float *queries, size_t m, size_t k, int64_t *idx,
-                    float *score, size_t *count) nogil
+    size_t topk_batch(int path, const topk_job *jobs, size_t m, const topk_copy *copy, size_t k, int64_t *idx,
+                      float *score, size_t *count) nogil
     size_t topk_code_bytes(int bits, size_t n, size_t d)
     size_t topk_meta_floats(size_t n)
     void topk_encode(int path, int bits, const float *rows, size_t first, size_t last, size_t d, uint8_t *codes,
@@ -182,17 +182,31 @@ def search(int path, const float[:, ::1] rows, size_t n, const float[::1] query,
 
 
 def batch(int path, const float[:, ::1] rows, size_t n, const float[:, ::1] queries, size_t k,
-          const uint8_t[::1] mask=None, float floor=-np.inf):
-    """Return for each query (m, d) its [(row, score), …], reading the rows once for all of them."""
+          const uint8_t[::1] mask, float floor, Copy copy not None):
+    """Return ([[(row, score), …] of each query (m, d)], how many of them gave the copy up).
+
+    Each answer is that of `search`, to the bit.
+    """
+    cdef size_t m = queries.shape[0], wanted = min(k, n), q, i, gave_up
     cdef topk_job job = _job(rows, n, None, mask, floor)
-    cdef size_t m = queries.shape[0], wanted = min(k, n), q, i
+    cdef topk_copy small
     if not topk_can(path) or queries.shape[1] != rows.shape[1]:
         raise ValueError("shape")
     if m == 0 or wanted == 0 or job.d == 0:
-        return [[] for q in range(m)]
+        return [[] for q in range(m)], 0
+    if copy.count < n or copy._d != job.d:
+        raise ValueError("copy")
+    cdef uint8_t[::1] memory = np.empty(m * sizeof(topk_job), dtype=np.uint8)
+    cdef topk_job *jobs = <topk_job *>&memory[0]
     cdef int64_t[:, ::1] idx = np.empty((m, wanted), dtype=np.int64)
     cdef float[:, ::1] score = np.empty((m, wanted), dtype=np.float32)
     cdef size_t[::1] count = np.empty(m, dtype=np.uintp)
+    small.bits = copy.bits
+    small.codes = &copy._codes[0]
+    small.meta = &copy._meta[0]
+    for q in range(m):
+        jobs[q] = job
+        jobs[q].query = &queries[q, 0]
     with nogil:
-        topk_batch(path, &job, &queries[0, 0], m, k, &idx[0, 0], &score[0, 0], &count[0])
-    return [[(idx[q, i], score[q, i]) for i in range(count[q])] for q in range(m)]
+        gave_up = topk_batch(path, jobs, m, &small, k, &idx[0, 0], &score[0, 0], &count[0])
+    return [[(idx[q, i], score[q, i]) for i in range(count[q])] for q in range(m)], gave_up

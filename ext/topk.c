@@ -33,8 +33,7 @@ typedef struct {
     int64_t *idx;
     float *score;
     size_t have, k;
-    float bar;    /* a score below this cannot enter */
-    size_t first; /* the number of row 0, where a scan sees only a part of the rows */
+    float bar; /* a score below this cannot enter */
 } best;
 
 /* Whether pair a is to stand behind pair b: lower score, or the same and a later row. */
@@ -60,7 +59,7 @@ static void sift_down(best *b, size_t at, size_t have) {
 
 /* Offer a row. A NaN fails the first comparison. */
 static void keep(best *b, float s, size_t place) {
-    const int64_t row = (int64_t)(b->first + place);
+    const int64_t row = (int64_t)place;
     if (!(s >= b->bar)) return;
     if (b->have < b->k) {
         size_t at = b->have++;
@@ -412,7 +411,7 @@ typedef struct {
     const topk_job *job;
     const topk_copy *copy;
     coded_query query;
-    best *best;      /* exact scores only, so best->bar is a true lower bound for the k-th best */
+    best best;       /* exact scores only, so best.bar is a true lower bound for the k-th best */
     candidate *left; /* rows whose upper bound reached the bar when they were met */
     uint32_t soon[TOPK_BLOCK]; /* rows of the block before, to be scored next: they are on their way from memory */
     size_t fetching;           /* how many those are */
@@ -444,7 +443,7 @@ enum { FETCH = 4 };
 static void score_soon(search *s) {
     const size_t d = s->job->d;
     for (size_t i = 0; i < s->fetching; i++)
-        keep(s->best, s->dot(s->job->rows + s->soon[i] * d, s->job->query, d), s->soon[i]);
+        keep(&s->best, s->dot(s->job->rows + s->soon[i] * d, s->job->query, d), s->soon[i]);
     s->rescored += s->fetching;
     s->fetching = 0;
 }
@@ -470,7 +469,7 @@ static void wait_for_the_end(search *s, float upper, size_t row) {
 /* Take a row whose upper bound reaches the bar. If its estimate does too it is scored soon, which raises the bar: it
  * lies anywhere in memory, and is fetched while the scan goes on. */
 static void consider(search *s, float estimate, float upper, size_t row) {
-    if (!(estimate < s->best->bar)) {
+    if (!(estimate < s->best.bar)) {
         fetch(s->job->rows + row * s->job->d, s->job->d);
         s->soon[s->fetching++] = (uint32_t)row;
     } else {
@@ -485,7 +484,7 @@ static __attribute__((noinline)) void consider_block(search *s, unsigned which, 
     score_soon(s);
     for (; which && !s->gave_up; which &= which - 1) {
         int lane = __builtin_ctz(which);
-        if (upper[lane] >= s->best->bar || isnan(upper[lane]))
+        if (upper[lane] >= s->best.bar || isnan(upper[lane]))
             consider(s, estimate[lane], upper[lane], first + (size_t)lane);
     }
 }
@@ -511,11 +510,11 @@ static void bounds_of_block(const search *s, const int32_t *sums, size_t block, 
 }
 
 /* Any CPU. Plain loops that a compiler turns into vectors where it can; NEON takes them too. */
-static void stage_portable(search *s) {
+static void stage_portable(search *s, size_t block, size_t end) {
     const int bits = s->copy->bits;
-    const size_t count = groups(bits, s->job->d), blocks = (s->job->n + TOPK_BLOCK - 1) / TOPK_BLOCK;
+    const size_t count = groups(bits, s->job->d);
     const int8_t *q = s->query.codes;
-    for (size_t block = 0; block < blocks && !s->gave_up; block++) {
+    for (; block < end && !s->gave_up; block++) {
         unsigned which = rows_of_block(s->job, block);
         const uint8_t *p = s->copy->codes + block * count * 4 * TOPK_BLOCK;
         int32_t sums[TOPK_BLOCK];
@@ -543,7 +542,7 @@ static inline int32_t four_codes(const int8_t *codes) {
 AVX2 static inline void judge_avx2(search *s, __m256i low, __m256i high, unsigned which, size_t block) {
     const float *meta = s->copy->meta + block * 2 * TOPK_BLOCK;
     const __m256 scale = _mm256_set1_ps(s->query.scale), slack = _mm256_set1_ps(s->query.slack),
-                 bar = _mm256_set1_ps(s->best->bar);
+                 bar = _mm256_set1_ps(s->best.bar);
     __m256 e0 = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(low), scale), _mm256_loadu_ps(meta));
     __m256 e1 = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(high), scale), _mm256_loadu_ps(meta + 8));
     __m256 u0 = _mm256_add_ps(e0, _mm256_add_ps(_mm256_loadu_ps(meta + 16), slack));
@@ -564,9 +563,9 @@ AVX2 static inline __m256i bytes_avx2(__m256i sums, __m256i codes, __m256i q) {
     return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, q), _mm256_set1_epi16(1)));
 }
 
-AVX2 static void stage8_avx2(search *s) {
-    const size_t count = groups(8, s->job->d), blocks = (s->job->n + TOPK_BLOCK - 1) / TOPK_BLOCK;
-    for (size_t block = 0; block < blocks && !s->gave_up; block++) {
+AVX2 static void stage8_avx2(search *s, size_t block, size_t end) {
+    const size_t count = groups(8, s->job->d);
+    for (; block < end && !s->gave_up; block++) {
         unsigned which = rows_of_block(s->job, block);
         const uint8_t *p = s->copy->codes + block * count * 64;
         __m256i low = _mm256_set1_epi32(-128 * s->query.sum), high = low;
@@ -580,10 +579,10 @@ AVX2 static void stage8_avx2(search *s) {
     }
 }
 
-AVX2 static void stage4_avx2(search *s) {
-    const size_t count = groups(4, s->job->d), blocks = (s->job->n + TOPK_BLOCK - 1) / TOPK_BLOCK;
+AVX2 static void stage4_avx2(search *s, size_t block, size_t end) {
+    const size_t count = groups(4, s->job->d);
     const __m256i nibble = _mm256_set1_epi8(15);
-    for (size_t block = 0; block < blocks && !s->gave_up; block++) {
+    for (; block < end && !s->gave_up; block++) {
         unsigned which = rows_of_block(s->job, block);
         const uint8_t *p = s->copy->codes + block * count * 64;
         __m256i low = _mm256_set1_epi32(-8 * s->query.sum), high = low;
@@ -609,7 +608,7 @@ AVX512 static inline void judge_avx512(search *s, __m512i sums, unsigned which, 
     __m512 e = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums), _mm512_set1_ps(s->query.scale)),
                              _mm512_loadu_ps(meta));
     __m512 u = _mm512_add_ps(e, _mm512_add_ps(_mm512_loadu_ps(meta + 16), _mm512_set1_ps(s->query.slack)));
-    which &= _mm512_cmp_ps_mask(u, _mm512_set1_ps(s->best->bar), _CMP_NLT_UQ);
+    which &= _mm512_cmp_ps_mask(u, _mm512_set1_ps(s->best.bar), _CMP_NLT_UQ);
     if (__builtin_expect(which != 0, 0)) {
         float estimate[TOPK_BLOCK], upper[TOPK_BLOCK];
         _mm512_storeu_ps(estimate, e), _mm512_storeu_ps(upper, u);
@@ -625,9 +624,9 @@ AVX512 static inline __m512i dot4(__m512i sums, __m512i codes, const int8_t *q) 
     return _mm512_dpbusd_epi32(sums, codes, _mm512_set1_epi32(four));
 }
 
-AVX512 static void stage8_avx512(search *s) {
-    const size_t count = groups(8, s->job->d), blocks = (s->job->n + TOPK_BLOCK - 1) / TOPK_BLOCK;
-    for (size_t block = 0; block < blocks && !s->gave_up; block++) {
+AVX512 static void stage8_avx512(search *s, size_t block, size_t end) {
+    const size_t count = groups(8, s->job->d);
+    for (; block < end && !s->gave_up; block++) {
         const unsigned which = rows_of_block(s->job, block);
         const uint8_t *p = s->copy->codes + block * count * 64;
         const int8_t *q = s->query.codes;
@@ -646,10 +645,10 @@ AVX512 static void stage8_avx512(search *s) {
 }
 
 /* The upper half of a byte is not shifted down: its sum, sixteen times too large, is. */
-AVX512 static void stage4_avx512(search *s) {
-    const size_t count = groups(4, s->job->d), blocks = (s->job->n + TOPK_BLOCK - 1) / TOPK_BLOCK;
+AVX512 static void stage4_avx512(search *s, size_t block, size_t end) {
+    const size_t count = groups(4, s->job->d);
     const __m512i below = _mm512_set1_epi8(15), above = _mm512_set1_epi8((char)240);
-    for (size_t block = 0; block < blocks && !s->gave_up; block++) {
+    for (; block < end && !s->gave_up; block++) {
         const unsigned which = rows_of_block(s->job, block);
         const uint8_t *p = s->copy->codes + block * count * 64;
         const int8_t *q = s->query.codes;
@@ -679,7 +678,7 @@ AVX512 static void stage4_avx512(search *s) {
 typedef struct {
     void (*plain)(const topk_job *, best *);
     float (*dot)(const float *, const float *, size_t);
-    void (*stage8)(search *), (*stage4)(search *);
+    void (*stage8)(search *, size_t block, size_t end), (*stage4)(search *, size_t block, size_t end);
     coder *code;
     int query_top; /* largest code of a query against 8-bit rows */
 } way;
@@ -728,7 +727,7 @@ void topk_encode(int path, int bits, const float *rows, size_t first, size_t las
 }
 
 size_t topk_plain(int path, const topk_job *job, size_t k, int64_t *idx, float *score) {
-    best b = {idx, score, 0, k < job->n ? k : job->n, job->floor, 0};
+    best b = {idx, score, 0, k < job->n ? k : job->n, job->floor};
     if (!b.k) return 0;
     WAYS[path].plain(job, &b);
     return finish(&b);
@@ -745,65 +744,80 @@ static void rescore(search *s) {
     size_t kept = 0;
     score_soon(s);
     for (size_t c = 0; c < s->count; c++)
-        if (!(s->left[c].upper < s->best->bar)) s->left[kept++] = s->left[c];
+        if (!(s->left[c].upper < s->best.bar)) s->left[kept++] = s->left[c];
     if (kept) qsort(s->left, kept, sizeof *s->left, by_upper);
     for (size_t c = 0; c < kept && c < FETCH; c++) fetch(s->job->rows + s->left[c].row * d, d);
-    for (size_t c = 0; c < kept && !(s->left[c].upper < s->best->bar); c++, s->rescored++) {
+    for (size_t c = 0; c < kept && !(s->left[c].upper < s->best.bar); c++, s->rescored++) {
         if (c + FETCH < kept) fetch(s->job->rows + s->left[c + FETCH].row * d, d);
-        keep(s->best, s->dot(s->job->rows + s->left[c].row * d, s->job->query, d), s->left[c].row);
+        keep(&s->best, s->dot(s->job->rows + s->left[c].row * d, s->job->query, d), s->left[c].row);
     }
 }
+
+/* Begin a search by way of a copy: all but the scan. */
+static void begin(search *s, const way *w, const topk_job *job, const topk_copy *copy, size_t k, int64_t *idx,
+                  float *score) {
+    const size_t d = job->d;
+    float *room = calloc(1, 2 * d * sizeof(float) + groups(copy->bits, d) * 8);
+    *s = (search){.job = job, .copy = copy, .best = {idx, score, 0, k, job->floor}, .dot = w->dot};
+    s->query.codes = (int8_t *)room;
+    /* Near-duplicates, sorted rows, noise: where the bounds tell little apart, the plain scan is faster. This
+     * much may be spent on finding out. Measured on such data: docs/kernel.md. */
+    s->budget = job->n / 4 + 256;
+    s->gave_up = !room || 4 * k > s->budget || job->n > UINT32_MAX || d > LARGEST_D;
+    if (!s->gave_up)
+        code_query(w->code, job->query, d, copy->bits == 8 ? w->query_top : 127,
+                   (float *)(s->query.codes + groups(copy->bits, d) * 8), &s->query);
+}
+
+/* Go on over the rows of some blocks. */
+static void scan(search *s, const way *w, size_t block, size_t end) {
+    if (!s->gave_up) (s->copy->bits == 8 ? w->stage8 : w->stage4)(s, block, end);
+}
+
+/* End it; return how many were found. */
+static size_t end(search *s, int path) {
+    if (!s->gave_up) rescore(s);
+    free(s->query.codes);
+    free(s->left);
+    return s->gave_up ? topk_plain(path, s->job, s->best.k, s->best.idx, s->best.score) : finish(&s->best);
+}
+
+/* Codes that stay in the second-level cache (256 kB and more) while one query after another passes over them. */
+static const size_t SHARED_BYTES = 192u << 10;
+
+static size_t blocks_of(const topk_job *job) { return (job->n + TOPK_BLOCK - 1) / TOPK_BLOCK; }
 
 size_t topk_two_stage(int path, const topk_job *job, const topk_copy *copy, size_t k, int64_t *idx, float *score,
                       topk_work *work) {
-    const way *w = &WAYS[path];
-    const size_t wanted = k < job->n ? k : job->n, codes = groups(copy->bits, job->d) * 8;
-    best b = {idx, score, 0, wanted, job->floor, 0};
-    search s = {.job = job, .copy = copy, .best = &b, .dot = w->dot};
-    size_t found = 0;
-    if (wanted) {
-        float *room = calloc(1, 2 * job->d * sizeof(float) + codes);
-        s.query.codes = (int8_t *)(room + 2 * job->d);
-        /* Near-duplicates, sorted rows, noise: where the bounds tell little apart, the plain scan is faster. This
-         * much may be spent on finding out. Measured on such data: docs/kernel.md. */
-        s.budget = job->n / 8 + 256;
-        s.gave_up = !room || 4 * wanted > s.budget || job->n > UINT32_MAX || job->d > LARGEST_D;
-        if (!s.gave_up) {
-            code_query(w->code, job->query, job->d, copy->bits == 8 ? w->query_top : 127, room, &s.query);
-            (copy->bits == 8 ? w->stage8 : w->stage4)(&s);
-        }
-        if (!s.gave_up) rescore(&s);
-        free(room);
-        free(s.left);
-        found = s.gave_up ? topk_plain(path, job, k, idx, score) : finish(&b);
-    }
-    if (work) *work = (topk_work){s.rescored, s.gave_up};
+    search s;
+    size_t found;
+    *work = (topk_work){0, 0};
+    if (!k || !job->n) return 0;
+    begin(&s, &WAYS[path], job, copy, k < job->n ? k : job->n, idx, score);
+    scan(&s, &WAYS[path], 0, blocks_of(job));
+    found = end(&s, path);
+    *work = (topk_work){s.rescored, s.gave_up};
     return found;
 }
 
-void topk_batch(int path, const topk_job *job, const float *queries, size_t m, size_t k, int64_t *idx, float *score,
-                size_t *count) {
-    /* Rows that fit the second-level cache are read from memory once for all queries. */
-    const size_t bytes = job->d * sizeof(float), step = bytes < (256u << 10) ? ((256u << 10) / bytes + 7) / 8 * 8 : 8;
-    const size_t wanted = k < job->n ? k : job->n;
-    best *all = malloc(m * sizeof *all);
-    for (size_t q = 0; q < m && !all; q++) { /* no memory: one after another */
-        topk_job one = *job;
-        one.query = queries + q * job->d;
-        count[q] = topk_plain(path, &one, k, idx + q * wanted, score + q * wanted);
+size_t topk_batch(int path, const topk_job *jobs, size_t m, const topk_copy *copy, size_t k, int64_t *idx, float *score,
+                  size_t *count) {
+    const size_t n = m ? jobs->n : 0, wanted = k < n ? k : n, row = groups(copy->bits, m ? jobs->d : 1) * 4;
+    const size_t step = row * TOPK_BLOCK < SHARED_BYTES ? SHARED_BYTES / (row * TOPK_BLOCK) : 1;
+    search *all = malloc(m * sizeof *all);
+    size_t gave_up = 0;
+    if (!wanted || !all) {
+        for (size_t q = 0; q < m; q++) count[q] = topk_plain(path, &jobs[q], k, idx + q * wanted, score + q * wanted);
+        free(all);
+        return 0;
     }
-    if (!all) return;
-    for (size_t q = 0; q < m; q++) all[q] = (best){idx + q * wanted, score + q * wanted, 0, wanted, job->floor, 0};
-    for (size_t first = 0; first < job->n && wanted; first += step)
-        for (size_t q = 0; q < m; q++) {
-            topk_job part = *job; /* a part of the rows as a job of its own */
-            part.rows = job->rows + first * job->d;
-            part.n = job->n - first < step ? job->n - first : step;
-            part.mask = job->mask ? job->mask + first / 8 : NULL;
-            part.query = queries + q * job->d;
-            all[q].first = first;
-            WAYS[path].plain(&part, &all[q]);
-        }
-    for (size_t q = 0; q < m; q++) count[q] = finish(&all[q]);
+    for (size_t q = 0; q < m; q++) begin(&all[q], &WAYS[path], &jobs[q], copy, wanted, idx + q * wanted, score + q * wanted);
+    for (size_t block = 0, last = blocks_of(jobs); block < last; block += step)
+        for (size_t q = 0; q < m; q++) scan(&all[q], &WAYS[path], block, block + step < last ? block + step : last);
+    for (size_t q = 0; q < m; q++) {
+        count[q] = end(&all[q], path);
+        gave_up += (size_t)all[q].gave_up;
+    }
     free(all);
+    return gave_up;
 }

@@ -37,6 +37,7 @@ def batch(
     n: int,
     queries: _Floats,
     k: int,
-    mask: _Bytes | None = None,
-    floor: float = ...,
-) -> list[list[tuple[int, float]]]: ...
+    mask: _Bytes | None,
+    floor: float,
+    copy: Copy,
+) -> tuple[list[list[tuple[int, float]]], int]: ...

@@ -34,15 +34,26 @@ COLD_QUERIES = 3
 
 
 class EmbeddingService:
-    """Search and embedding over one base. Owns the vectors in memory; the rest is lent to it."""
+    """Search and embedding over one base. Owns the vectors in memory unless they are lent to it, as the rest is."""
 
-    def __init__(self, database: Database, models: ModelManager, cache: EmbeddingCache, backend: str = "auto") -> None:
-        """`backend` searches the vectors: see VectorIndex. Raises BackendUnavailable."""
+    def __init__(
+        self,
+        database: Database,
+        models: ModelManager,
+        cache: EmbeddingCache,
+        backend: str = "auto",
+        resident: Resident | None = None,
+    ) -> None:
+        """`backend` searches the vectors: see VectorIndex. Raises BackendUnavailable.
+
+        `resident` is the vectors of this base and model that other services hold already, each with a
+        connection and in a thread of its own.
+        """
         self._database = database
         self._models = models
         self._cache = cache
         self._backend = backend
-        self._resident = Resident(database, cache, models.name, backend)
+        self._resident = resident or Resident(cache, models.name, backend)
         self._asked = 0
         self._settled: dict[int | None, int] = {}  # longest → revision at which nothing waited to be embedded
 
@@ -82,7 +93,7 @@ class EmbeddingService:
         near = self._nearest(query, max(k, POOL), filters, source)
         pool = list(near)[:POOL]
         candidates = dict.fromkeys([*(key for key, _score in matches.found), *pool])
-        hits = fuse(matches, _cosines(source, candidates, query))
+        hits = fuse(matches, self._cosines(source, candidates, query))
         beyond = {key: cosine for key, cosine in near.items() if key not in candidates}
         return (hits + [Hit(hit.id, 0.0, cosine=hit.cosine) for hit in by_meaning(beyond)])[:k]
 
@@ -187,8 +198,8 @@ class EmbeddingService:
         is worth reading the vectors for.
         """
         if not self._resident.is_loaded and self._asked < COLD_QUERIES and self._backend in ("auto", "sqlite-vec"):
-            stored = Stored(self._database, self._models.name)
-            if stored.is_in_step():
+            stored = Stored(self._models.name)
+            if stored.is_in_step(self._database):
                 return stored
         return self._resident
 
@@ -202,29 +213,28 @@ class EmbeddingService:
         """
         source = source or self._source()
         self._asked += 1
-        there = source.count()
+        there = source.count(self._database)
         wanted, rows = min(count, there), 0
         found: dict[str, None] = {}
         while len(found) < wanted and rows < there:
             rows = min(there, max(rows, wanted) * 2)
-            passages = source.passages(query, rows, filters)
+            passages = source.passages(self._database, query, rows, filters)
             found = dict.fromkeys(passages)
             if len(passages) < rows:
                 break
-        exact = _cosines(source, found, query)
+        exact = self._cosines(source, found, query)
         return dict(sorted(exact.items(), key=lambda pair: (-pair[1], pair[0]))[:count])
 
     def _entry_vectors(self, key: str) -> Matrix:
         """Return the vectors (p, d) of an entry, embedding it now if it has none. Raises EntryNotFound."""
         entry = self._database.get(key)
-        _held, rows, _starts = self._source().vectors([key])
+        _held, rows, _starts = self._source().vectors(self._database, [key])
         return rows if len(rows) else self._run(lambda: self._encode(Pending(entry, partly=False)))
 
-
-def _cosines(source: Nearness, keys: Iterable[str], query: Matrix) -> dict[str, float]:
-    """Return the best passage's cosine of each of these entries that has a vector."""
-    held, rows, starts = source.vectors(keys)
-    if not held:
-        return {}
-    best = np.maximum.reduceat(cosines(rows, query), starts)
-    return dict(zip(held, best.tolist(), strict=True))
+    def _cosines(self, source: Nearness, keys: Iterable[str], query: Matrix) -> dict[str, float]:
+        """Return the best passage's cosine of each of these entries that has a vector."""
+        held, rows, starts = source.vectors(self._database, keys)
+        if not held:
+            return {}
+        best = np.maximum.reduceat(cosines(rows, query), starts)
+        return dict(zip(held, best.tolist(), strict=True))

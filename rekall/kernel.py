@@ -35,6 +35,8 @@ FOUR_BIT_ROWS = 8_000
 SPARSE = 10
 # Rows encoded without a pause, so that a search that needs the interpreter waits a millisecond at most.
 ENCODE_STEP = 256
+# Queries of one call that share the reads of a copy.
+BATCH = 64
 # Searches to go without the copy after it was given up; doubled each time, up to the last.
 PATIENCE = (8, 1024)
 
@@ -82,6 +84,7 @@ class KernelSearcher:
     """The compiled kernel over the rows of one index."""
 
     name = "kernel"
+    is_lock_free = True
 
     def __init__(self) -> None:
         self._path = path_number(os.environ.get("REKALL_KERNEL"))
@@ -102,7 +105,7 @@ class KernelSearcher:
     @property
     def copies_bytes(self) -> int:
         """Bytes of the small copies."""
-        return sum(copy.nbytes for copy in self._copies.values())
+        return sum(copy.nbytes for copy in list(self._copies.values()))
 
     def unit(self, query: ArrayLike, dimensions: int | None) -> Matrix:
         if dimensions is not None:
@@ -143,6 +146,23 @@ class KernelSearcher:
             self._waits[copy.bits].remember(gave_up)
         self.last_work = (rescored, gave_up)
         return found
+
+    def search_many(
+        self, store: Matrix, count: int, queries: Sequence[Matrix], k: int, mask: Mask | None, floor: float
+    ) -> list[Found]:
+        """Search BATCH queries at a time; what one of them reads of a copy is in the cache for the next."""
+        bitmap = None if mask is None else np.packbits(mask, bitorder="little")
+        answers: list[Found] = []
+        for first in range(0, len(queries), BATCH):
+            some = queries[first : first + BATCH]
+            copy = self._copy_for(store, count, mask)
+            if copy is None:
+                answers += [_topk.search(self._path, store, count, query, k, bitmap, floor)[0] for query in some]
+            else:
+                found, gave_up = _topk.batch(self._path, store, count, np.stack(some), k, bitmap, floor, copy)
+                self._waits[copy.bits].remember(gave_up * 2 > len(some))
+                answers += found
+        return answers
 
     def _copy_for(self, store: Matrix, count: int, mask: Mask | None) -> _topk.Copy | None:
         """Return the copy to scan, or None for the plain scan; start making one if it is missing."""

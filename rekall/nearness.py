@@ -3,11 +3,14 @@
 Resident holds every vector in a VectorIndex and keeps it in step with the base, whatever process wrote
 to it. Stored asks `embeddings_vec`, which needs nothing loaded: it is slower a query, but the first queries of a
 process are answered before the vectors would have been read. Both give the same candidates.
+
+Neither owns a connection: each call brings its own, so that threads that have one each may share the vectors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -22,96 +25,112 @@ from rekall.vectors import Matrix, to_blob
 class Nearness(Protocol):
     """Where the nearest passages are found."""
 
-    def count(self) -> int:
+    def count(self, database: Database) -> int:
         """Return how many passages there are."""
 
-    def passages(self, query: Matrix, rows: int, filters: Filters | None) -> list[str]:
+    def passages(self, database: Database, query: Matrix, rows: int, filters: Filters | None) -> list[str]:
         """Return the entry ids of up to `rows` nearest passages, the nearest first; ids may repeat."""
 
-    def vectors(self, keys: Iterable[str]) -> tuple[list[str], Matrix, list[int]]:
+    def vectors(self, database: Database, keys: Iterable[str]) -> tuple[list[str], Matrix, list[int]]:
         """Return (those of `keys` that have vectors, all their rows (m, d), where each key's rows start)."""
 
 
 class Resident:
-    """Every vector of the current model in memory, in step with the base."""
+    """Every vector of one model in memory, in step with the base. Safe between threads."""
 
-    def __init__(self, database: Database, cache: EmbeddingCache, model: str, backend: str) -> None:
-        self._database = database
+    def __init__(self, cache: EmbeddingCache, model: str, backend: str) -> None:
+        """Raises BackendUnavailable if the named backend cannot run here."""
         self._cache = cache
         self._model = model
-        self._index = VectorIndex(backend)
-        self._revision: int | None = None  # of the base, that the index reflects
+        self._backend = backend
+        VectorIndex(backend)  # a backend that is not there is reported now, not by the first query
+        self._lock = Lock()  # one thread reads or follows the base, the others wait for what it finds
+        self._held: tuple[VectorIndex, int] | None = None  # the index, and the revision of the base it reflects
 
     @property
     def is_loaded(self) -> bool:
         """Whether the vectors have been read."""
-        return self._revision is not None
+        return self._held is not None
 
-    @property
-    def index(self) -> VectorIndex:
-        """The index, brought up to the base as it is now."""
-        if self._revision is None:
-            self._load()
-        elif self._revision != self._database.revision():
-            self._follow(self._revision)
-        return self._index
+    def index_at(self, database: Database) -> VectorIndex:
+        """Return the index, brought up to the base as `database` sees it now.
 
-    def _load(self) -> None:
-        revision = self._database.revision()  # read first: what comes in between is followed up
-        held = self._cache.get_all_as_matrix(revision)
-        ids, matrix = held or self._database.get_all_vectors_batch(self._model)
-        self._index.rebuild(ids, matrix)
-        if held is None:
+        Cost: one SELECT; the rows that changed; all of them the first time and after `drop`.
+        """
+        held = self._held
+        if held is not None and held[1] == database.revision():
+            return held[0]
+        with self._lock:
+            self._held = self._brought_up(self._held, database)
+            return self._held[0]
+
+    def drop(self) -> None:
+        """Let the vectors and their copies go. Whoever searches them now is not disturbed; the next query reads anew."""
+        with self._lock:
+            self._held = None
+
+    def _brought_up(self, held: tuple[VectorIndex, int] | None, database: Database) -> tuple[VectorIndex, int]:
+        revision = database.revision()
+        if held is None or revision < held[1]:  # less: a transaction was rolled back
+            return self._load(database)
+        return held if revision == held[1] else self._follow(*held, database)
+
+    def _load(self, database: Database) -> tuple[VectorIndex, int]:
+        revision = database.revision()  # read first: what comes in between is followed up
+        cached = self._cache.get_all_as_matrix(revision)
+        ids, matrix = cached or database.get_all_vectors_batch(self._model)
+        index = VectorIndex.from_matrix(ids, matrix, self._backend)
+        if cached is None:
             self._cache.put_all(ids, matrix, revision)
-        self._revision = revision
+        return index, revision
 
-    def _follow(self, revision: int) -> None:
-        """Bring the index from `revision` to now. A change too large to follow loads it anew."""
-        changes = self._database.changes_since(revision)
-        if len(changes.written) > max(1000, len(self._index) // 4):
-            self._load()
-            return
+    def _follow(self, index: VectorIndex, revision: int, database: Database) -> tuple[VectorIndex, int]:
+        """Bring the index from `revision` to now. A change too large to follow, or of another d, loads it anew."""
+        changes = database.changes_since(revision)
+        if len(changes.written) > max(1000, len(index) // 4):
+            return self._load(database)
+        vectors = database.vectors_of(sorted(changes.written), self._model)
+        if any(rows.shape[1] != index.dimensions for rows in vectors.values() if len(index)):
+            return self._load(database)
         for key in changes.gone | changes.written:
-            self._index.delete(key)
             self._cache.invalidate(key)
-        vectors = self._database.vectors_of(sorted(changes.written), self._model)
+            if key not in vectors:
+                index.delete(key)
         for key, rows in vectors.items():
-            if self._index.dimensions in (None, rows.shape[1]):
-                self._index.add(key, rows)
-        self._revision = changes.revision
+            index.update(key, rows)  # no other thread misses an entry that was written again
+        return index, changes.revision
 
-    def count(self) -> int:
-        return len(self.index)
+    def count(self, database: Database) -> int:
+        return len(self.index_at(database))
 
-    def passages(self, query: Matrix, rows: int, filters: Filters | None) -> list[str]:
-        index = self.index
-        mask = index.mask_of(self._database.ids(filters)) if filters else None
+    def passages(self, database: Database, query: Matrix, rows: int, filters: Filters | None) -> list[str]:
+        index = self.index_at(database)
+        mask = index.mask_of(database.ids(filters)) if filters else None
         return [key for key, _score in index.search(query, rows, mask)]
 
-    def vectors(self, keys: Iterable[str]) -> tuple[list[str], Matrix, list[int]]:
-        return self.index.gather(keys)
+    def vectors(self, database: Database, keys: Iterable[str]) -> tuple[list[str], Matrix, list[int]]:
+        return self.index_at(database).gather(keys)
 
 
 class Stored:
     """The vectors where they lie, searched by sqlite-vec inside the base."""
 
-    def __init__(self, database: Database, model: str) -> None:
-        self._database = database
+    def __init__(self, model: str) -> None:
         self._model = model
 
-    def is_in_step(self) -> bool:
+    def is_in_step(self, database: Database) -> bool:
         """Tell whether the extension loads and its copy reflects the base as it is, for this model."""
-        vec = self._database.vec
-        return vec.reflects() == (self._model, self._database.revision()) and vec.is_available
+        vec = database.vec
+        return vec.reflects() == (self._model, database.revision()) and vec.is_available
 
-    def count(self) -> int:
-        return self._database.count_vectors(self._model)
+    def count(self, database: Database) -> int:
+        return database.count_vectors(self._model)
 
-    def passages(self, query: Matrix, rows: int, filters: Filters | None) -> list[str]:
-        return self._database.nearest_passages(to_blob(query), rows, filters)
+    def passages(self, database: Database, query: Matrix, rows: int, filters: Filters | None) -> list[str]:
+        return database.nearest_passages(to_blob(query), rows, filters)
 
-    def vectors(self, keys: Iterable[str]) -> tuple[list[str], Matrix, list[int]]:
-        found = self._database.vectors_of(list(keys), self._model)
+    def vectors(self, database: Database, keys: Iterable[str]) -> tuple[list[str], Matrix, list[int]]:
+        found = database.vectors_of(list(keys), self._model)
         starts: Sequence[int] = np.cumsum([0, *(len(rows) for rows in found.values())]).tolist()
         matrix = np.concatenate(list(found.values())) if found else np.empty((0, 0), dtype=np.float32)
         return list(found), matrix, list(starts[:-1])

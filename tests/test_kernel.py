@@ -146,8 +146,11 @@ def test_a_batch_equals_its_queries_one_by_one() -> None:
     queries = random_rows(rng, 9, 100, "noise")
     mask = packed(rng.random(2500) < 0.6)
     for path in PATHS:
-        one_by_one = [topk.search(path, rows, 2500, query, 12, mask)[0] for query in queries]
-        assert topk.batch(path, rows, 2500, queries, 12, mask) == one_by_one
+        for bits in (8, 4):
+            for k in (1, 12, 300):  # the last gives up
+                copy = copy_of(rows, bits, path)
+                one_by_one = [topk.search(path, rows, 2500, query, k, mask)[0] for query in queries]
+                assert topk.batch(path, rows, 2500, queries, k, mask, -np.inf, copy)[0] == one_by_one
 
 
 def test_rows_need_no_alignment() -> None:
