@@ -65,7 +65,7 @@ class Resident:
             return self._held[0]
 
     def drop(self) -> None:
-        """Let the vectors and their copies go. Whoever searches them now is not disturbed; the next query reads anew."""
+        """Let the vectors and their copies go; the next query reads them anew. A search under way is not disturbed."""
         with self._lock:
             self._held = None
 

@@ -6,7 +6,7 @@ moment and loaded again, about 1.5 kB a row at d = 384.
 
 A row never changes in place: an update appends and leaves a tombstone. So a search may run over the
 rows there were when it began, without a lock, while another thread adds and deletes. Rows keep their numbers
-until a rebuild or a sweep of tombstones; a mask knows for which numbers it was made.
+until a rebuild or a sweep of tombstones; a mask remembers which rows it was made for.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SWEEP = 64
 class _View:
     """What a search runs over: taken in one step, never changed. Only tombstones appear under it."""
 
-    ids: list[str]  # grows at its end; another list after the rows have got other numbers
+    ids: list[str]  # grows at its end; another list where the rows have got other numbers
     store: Matrix
     alive: Mask
     count: int
@@ -44,12 +44,12 @@ class _View:
 
 
 class RowMask(np.ndarray[tuple[int, ...], np.dtype[np.bool_]]):
-    """A mask (n,) over the rows of an index that remembers whose rows those are."""
+    """A mask (n,) over the rows of an index that remembers which rows those were."""
 
-    ids: list[str] | None = None
+    made_for: _View | None = None
 
-    def __array_finalize__(self, made_from: object) -> None:
-        self.ids = getattr(made_from, "ids", None)
+    def __array_finalize__(self, source: object) -> None:
+        self.made_for = getattr(source, "made_for", None)
 
 
 def choose(backend: str) -> Searcher:
@@ -225,7 +225,7 @@ class VectorIndex:
             self._fill([self._ids[row] for row in kept], self._matrix[kept])
 
     def update(self, key: str, vectors: ArrayLike) -> None:
-        """Replace the rows under `key`; the new ones stand at the end. A search meanwhile sees the old, the new, or both."""
+        """Replace the rows under `key`; the new ones stand at the end. A search meanwhile sees either or both."""
         rows = self._checked(vectors)
         with self._lock:
             old = self._rows.pop(key, [])
@@ -251,9 +251,10 @@ class VectorIndex:
         """
         wanted = list(keys)
         with self._lock:
-            mask = np.zeros(len(self._ids), dtype=np.bool_).view(RowMask)
+            view = self._view
+            mask = np.zeros(view.count, dtype=np.bool_).view(RowMask)
             mask[[row for key in wanted for row in self._rows.get(key, ())]] = True
-            mask.ids = self._ids
+        mask.made_for = view
         return mask
 
     def rows_of(self, key: str) -> Matrix:
@@ -316,15 +317,18 @@ class VectorIndex:
 
     def _seen(self, mask: Mask | None) -> tuple[_View, Mask | None]:
         """Return the rows as they are, and `mask` over them without their tombstones."""
+        view, living = self._living(mask)
+        if view is not self._view:  # a new tombstone may stand for a row that came later than the view
+            with self._lock:
+                view, living = self._living(mask)
+        return view, living
+
+    def _living(self, mask: Mask | None) -> tuple[_View, Mask | None]:
         view = self._view
-        if isinstance(mask, RowMask) and mask.ids is not None:
-            if mask.ids is not view.ids:  # the rows have got other numbers since
-                chosen = {mask.ids[row] for row in np.flatnonzero(mask)}
-                with self._lock:
-                    mask, view = self.mask_of(chosen), self._view
-            fitted = np.zeros(view.count, dtype=np.bool_)  # rows that came since are none of its own
-            fitted[: len(mask)] = mask
-            mask = fitted
+        if isinstance(mask, RowMask) and mask.made_for is not None and mask.made_for is not view:
+            ids = mask.made_for.ids
+            mask = self.mask_of({ids[row] for row in np.flatnonzero(mask)})
+            view = mask.made_for or view
         if view.dead:
             alive = view.alive[: view.count]
             mask = alive.copy() if mask is None else alive & mask
