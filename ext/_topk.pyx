@@ -29,11 +29,11 @@ cdef extern from "topk.h":
     size_t topk_plain(int path, const topk_job *job, size_t k, int64_t *idx, float *score) nogil
     size_t topk_two_stage(int path, const topk_job *job, const topk_copy *copy, size_t k, int64_t *idx, float *score,
                           topk_work *work) nogil
-    void topk_batch(int path, const topk_job *job, const float *queries, size_t m, size_t k, int64_t *idx,
-                    float *score, size_t *count) nogil
+    size_t topk_batch(int path, const topk_job *jobs, size_t m, const topk_copy *copy, size_t k, int64_t *idx,
+                      float *score, size_t *count) nogil
     size_t topk_code_bytes(int bits, size_t n, size_t d)
     size_t topk_meta_floats(size_t n)
-    void topk_encode(int bits, const float *rows, size_t first, size_t last, size_t d, uint8_t *codes,
+    void topk_encode(int path, int bits, const float *rows, size_t first, size_t last, size_t d, uint8_t *codes,
                      float *meta) nogil
 
 PATHS = ("scalar", "avx2", "avx512", "neon")
@@ -51,9 +51,12 @@ def unit(query, size_t d):
         raise ValueError("shape")
     cdef const float[::1] q = array
     cdef double length = 0
+    cdef double sums[4]
     cdef size_t j
+    sums[:] = [0, 0, 0, 0]  # in turn: one sum would wait for itself
     for j in range(d):
-        length += <double>q[j] * q[j]
+        sums[j & 3] += <double>q[j] * q[j]
+    length = (sums[0] + sums[2]) + (sums[1] + sums[3])
     if not isfinite(length):
         raise ValueError("finite")
     if length == 0:
@@ -79,16 +82,72 @@ cdef topk_job _job(const float[:, ::1] rows, size_t n, const float[::1] query, c
     return job
 
 
+cdef class Copy:
+    """A small copy of the rows of one matrix: bits (8 or 4) a number, room for as many rows as the matrix has.
+
+    The rows up to `count` are encoded. They are never written again, so others may search them meanwhile.
+    """
+
+    cdef readonly int bits
+    cdef readonly size_t count
+    cdef readonly object store
+    cdef size_t _d
+    cdef uint8_t[::1] _codes
+    cdef float[::1] _meta
+
+    def __init__(self, int bits, store):
+        cdef const float[:, ::1] rows = store
+        if bits not in (4, 8):
+            raise ValueError("bits")
+        self.bits = bits
+        self.store = store
+        self.count = 0
+        self._d = rows.shape[1]
+        # NumPy asks for huge pages for an array of its own, but not for one of zeros.
+        self._codes = np.empty(topk_code_bytes(bits, rows.shape[0], self._d), dtype=np.uint8)
+        self._meta = np.empty(topk_meta_floats(rows.shape[0]), dtype=np.float32)
+
+    @property
+    def room(self):
+        """Rows there is room for."""
+        return self.store.shape[0]
+
+    @property
+    def nbytes(self):
+        """Bytes held."""
+        return self._codes.shape[0] + 4 * self._meta.shape[0]
+
+    def encode(self, int path, size_t end):
+        """Encode the rows of the matrix from `count` to end - 1."""
+        cdef const float[:, ::1] rows = self.store
+        cdef size_t first = self.count
+        if end > <size_t>rows.shape[0] or not topk_can(path):
+            raise ValueError("shape")
+        if first < end and self._d:
+            with nogil:
+                topk_encode(path, self.bits, &rows[0, 0], first, end, self._d, &self._codes[0], &self._meta[0])
+        self.count = max(first, end)
+
+    def moved(self, store):
+        """Return a copy for a larger matrix that begins with the same rows."""
+        cdef Copy larger = Copy(self.bits, store)
+        if larger._d != self._d or larger._codes.shape[0] < self._codes.shape[0]:
+            raise ValueError("shape")
+        larger._codes[: self._codes.shape[0]] = self._codes
+        larger._meta[: self._meta.shape[0]] = self._meta
+        larger.count = self.count
+        return larger
+
+
 def search(int path, const float[:, ::1] rows, size_t n, const float[::1] query, size_t k,
-           const uint8_t[::1] mask=None, float floor=-np.inf, int bits=0, const uint8_t[::1] codes=None,
-           const float[::1] meta=None):
+           const uint8_t[::1] mask=None, float floor=-np.inf, Copy copy=None):
     """Return ([(row, score), …] best first, rows rescored, whether the copy was given up).
 
     Over the first n of `rows` (m, d), those that `mask` (a bit a row) selects and that reach `floor`.
-    With bits 8 or 4 the search goes by way of that copy; the answer is the same to the bit.
+    With a copy of these rows the search goes by way of it; the answer is the same to the bit.
     """
     cdef topk_job job = _job(rows, n, query, mask, floor)
-    cdef topk_copy copy
+    cdef topk_copy small
     cdef topk_work work
     cdef size_t wanted = min(k, n), found, i
     cdef int64_t fast_idx[64]
@@ -108,14 +167,14 @@ def search(int path, const float[:, ::1] rows, size_t n, const float[::1] query,
         score = &more_score[0]
     work.rescored = 0
     work.gave_up = 0
-    if bits:
-        if <size_t>codes.shape[0] < topk_code_bytes(bits, n, job.d) or <size_t>meta.shape[0] < topk_meta_floats(n):
+    if copy is not None:
+        if copy.count < n or copy._d != job.d:
             raise ValueError("copy")
-        copy.bits = bits
-        copy.codes = &codes[0]
-        copy.meta = &meta[0]
+        small.bits = copy.bits
+        small.codes = &copy._codes[0]
+        small.meta = &copy._meta[0]
         with nogil:
-            found = topk_two_stage(path, &job, &copy, k, idx, score, &work)
+            found = topk_two_stage(path, &job, &small, k, idx, score, &work)
     else:
         with nogil:
             found = topk_plain(path, &job, k, idx, score)
@@ -123,35 +182,31 @@ def search(int path, const float[:, ::1] rows, size_t n, const float[::1] query,
 
 
 def batch(int path, const float[:, ::1] rows, size_t n, const float[:, ::1] queries, size_t k,
-          const uint8_t[::1] mask=None, float floor=-np.inf):
-    """Return for each query (m, d) its [(row, score), …], reading the rows once for all of them."""
+          const uint8_t[::1] mask, float floor, Copy copy not None):
+    """Return ([[(row, score), …] of each query (m, d)], how many of them gave the copy up).
+
+    Each answer is that of `search`, to the bit.
+    """
+    cdef size_t m = queries.shape[0], wanted = min(k, n), q, i, gave_up
     cdef topk_job job = _job(rows, n, None, mask, floor)
-    cdef size_t m = queries.shape[0], wanted = min(k, n), q, i
+    cdef topk_copy small
     if not topk_can(path) or queries.shape[1] != rows.shape[1]:
         raise ValueError("shape")
     if m == 0 or wanted == 0 or job.d == 0:
-        return [[] for q in range(m)]
+        return [[] for q in range(m)], 0
+    if copy.count < n or copy._d != job.d:
+        raise ValueError("copy")
+    cdef uint8_t[::1] memory = np.empty(m * sizeof(topk_job), dtype=np.uint8)
+    cdef topk_job *jobs = <topk_job *>&memory[0]
     cdef int64_t[:, ::1] idx = np.empty((m, wanted), dtype=np.int64)
     cdef float[:, ::1] score = np.empty((m, wanted), dtype=np.float32)
     cdef size_t[::1] count = np.empty(m, dtype=np.uintp)
+    small.bits = copy.bits
+    small.codes = &copy._codes[0]
+    small.meta = &copy._meta[0]
+    for q in range(m):
+        jobs[q] = job
+        jobs[q].query = &queries[q, 0]
     with nogil:
-        topk_batch(path, &job, &queries[0, 0], m, k, &idx[0, 0], &score[0, 0], &count[0])
-    return [[(idx[q, i], score[q, i]) for i in range(count[q])] for q in range(m)]
-
-
-def copy_sizes(int bits, size_t n, size_t d):
-    """Return (bytes of codes, floats of meta) of a copy of n rows."""
-    return topk_code_bytes(bits, n, d), topk_meta_floats(n)
-
-
-def encode(int bits, const float[:, ::1] rows, size_t first, size_t last, uint8_t[::1] codes, float[::1] meta):
-    """Encode rows first..last-1 into a copy's arrays."""
-    cdef size_t d = rows.shape[1]
-    if bits not in (4, 8) or last > <size_t>rows.shape[0]:
-        raise ValueError("shape")
-    if <size_t>codes.shape[0] < topk_code_bytes(bits, last, d) or <size_t>meta.shape[0] < topk_meta_floats(last):
-        raise ValueError("copy")
-    if first >= last or d == 0:
-        return
-    with nogil:
-        topk_encode(bits, &rows[0, 0], first, last, d, &codes[0], &meta[0])
+        gave_up = topk_batch(path, jobs, m, &small, k, &idx[0, 0], &score[0, 0], &count[0])
+    return [[(idx[q, i], score[q, i]) for i in range(count[q])] for q in range(m)], gave_up

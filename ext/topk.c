@@ -16,6 +16,9 @@
 #include <arm_neon.h>
 #endif
 
+/* Put into its caller, and so compiled for the caller's CPU. */
+#define INLINE static inline __attribute__((always_inline))
+
 /* Rows are added up in LANES running sums, whatever the width of the registers. That fixed order is what
  * makes AVX2 (2 x 8), AVX-512 (1 x 16) and NEON (4 x 4) give the same bits. */
 enum { LANES = 16 };
@@ -30,8 +33,7 @@ typedef struct {
     int64_t *idx;
     float *score;
     size_t have, k;
-    float bar;    /* a score below this cannot enter */
-    size_t first; /* the number of row 0, where a scan sees only a part of the rows */
+    float bar; /* a score below this cannot enter */
 } best;
 
 /* Whether pair a is to stand behind pair b: lower score, or the same and a later row. */
@@ -57,7 +59,7 @@ static void sift_down(best *b, size_t at, size_t have) {
 
 /* Offer a row. A NaN fails the first comparison. */
 static void keep(best *b, float s, size_t place) {
-    const int64_t row = (int64_t)(b->first + place);
+    const int64_t row = (int64_t)place;
     if (!(s >= b->bar)) return;
     if (b->have < b->k) {
         size_t at = b->have++;
@@ -308,76 +310,86 @@ size_t topk_code_bytes(int bits, size_t n, size_t d) {
 
 size_t topk_meta_floats(size_t n) { return (n + TOPK_BLOCK - 1) / TOPK_BLOCK * 2 * TOPK_BLOCK; }
 
+/* Beyond, a sum of products of bytes (255 * 127 each) might not fit 32 bits. */
+static const size_t LARGEST_D = 65536;
+
 /* The largest code. Both have a true zero, so that rows with many zeros keep small residuals. */
 static float top_code(int bits) { return bits == 8 ? 127.0f : 7.0f; }
 
+/* x.y in double, as four sums in turn: one would wait for itself. */
+static inline double product_any(const float *x, const float *y, size_t d) {
+    double v[4] = {0};
+    for (size_t j = 0; j < d; j++) v[j & 3] += (double)x[j] * y[j];
+    return (v[0] + v[2]) + (v[1] + v[3]);
+}
+
+#ifdef HAVE_X86
+AVX2 static inline double product_avx2(const float *x, const float *y, size_t d) {
+    __m256d v = _mm256_setzero_pd();
+    double sums[4];
+    size_t j = 0;
+    for (; j + 4 <= d; j += 4)
+        v = _mm256_add_pd(v, _mm256_mul_pd(_mm256_cvtps_pd(_mm_loadu_ps(x + j)), _mm256_cvtps_pd(_mm_loadu_ps(y + j))));
+    _mm256_storeu_pd(sums, v);
+    for (; j < d; j++) sums[j & 3] += (double)x[j] * y[j];
+    return (sums[0] + sums[2]) + (sums[1] + sums[3]);
+}
+#endif
+
+typedef double product(const float *, const float *, size_t);
+
 /* Write the codes of x at one step into u and return the squared residual at the best scale for them:
  * |x - s u|^2 = |x|^2 - (x.u)^2 / |u|^2 for s = x.u / |u|^2. In double the difference is good to 1e-15. */
-static double quantize(const float *x, size_t d, double length2, float step, float top, float *u, float *scale) {
-    double part[4] = {0}; /* four sums in turn: one would wait for itself */
-    int64_t squares = 0;
-    const float inverse = 1.0f / step;
+INLINE double quantize(product times, const float *x, size_t d, double length2, float step, float top, float *u,
+                       float *scale) {
+    const float inverse = 1.0f / step, whole = 12582912.0f; /* 1.5 * 2^23: next to it a float has no fraction */
     for (size_t j = 0; j < d; j++) {
-        float z = rintf(x[j] * inverse);
-        u[j] = z > top ? top : z < -top ? -top : z;
-        squares += (int64_t)u[j] * (int64_t)u[j];
-        part[j & 3] += (double)x[j] * u[j];
+        float z = (x[j] * inverse + whole) - whole; /* rintf, as two additions that any vector unit has */
+        z = z > top ? top : z;
+        u[j] = z < -top ? -top : z;
     }
-    const double xu = (part[0] + part[1]) + (part[2] + part[3]), uu = (double)squares;
+    const double xu = times(x, u, d), uu = times(u, u, d);
     *scale = uu > 0 ? (float)(xu / uu) : 0.0f;
     return uu > 0 ? fmax(0.0, length2 - xu * xu / uu) + 1e-13 : length2;
 }
 
-/* Find the codes u, the scale and the norm of the residual of one row. At 4 bits the best step clips the
- * largest values; a few steps are tried. A row that is not finite gets an infinite residual: it is always rescored. */
-static void encode_row(int bits, const float *x, size_t d, float *u, float *trial, float *scale, float *residual) {
-    static const float clips[] = {1.0f, 0.9f, 0.8f, 0.7f, 0.6f, 0.5f};
-    const int tries = bits == 8 ? 1 : (int)(sizeof clips / sizeof *clips);
-    float largest = 0, top = top_code(bits);
-    double least = -1, length2 = 0;
+/* Find whole numbers u of -top to top, the scale, and the norm of the residual of one row or query, rounded up.
+ * With few levels the best step clips the largest values; a few steps are tried. What is not finite gets an
+ * infinite residual. `trial` is room for d floats. */
+INLINE void code_row(product times, float top, const float *x, size_t d, float *u, float *trial, float *scale,
+                     float *residual) {
+    const double length2 = times(x, x, d);
+    float largest = 0;
+    double least = -1;
     *scale = 0;
+    *residual = INFINITY;
     memset(u, 0, d * sizeof *u);
-    for (size_t j = 0; j < d; j++) {
-        if (!isfinite(x[j])) {
-            *residual = INFINITY;
-            return;
-        }
-        if (fabsf(x[j]) > largest) largest = fabsf(x[j]);
-        length2 += (double)x[j] * x[j];
-    }
-    for (int t = 0; t < tries; t++) {
-        float step = largest * clips[t] / top, s;
+    if (!isfinite(length2)) return;
+    for (size_t j = 0; j < d; j++) largest = fabsf(x[j]) > largest ? fabsf(x[j]) : largest;
+    for (int t = 0; t < (top < 63 ? 6 : 1); t++) {
+        float step = largest * (1.0f - 0.1f * (float)t) / top, s;
         if (!(step > 1e-30f)) break; /* zeros and denormals: code 0, all of the row is residual */
-        double left = quantize(x, d, length2, step, top, trial, &s);
+        double left = quantize(times, x, d, length2, step, top, trial, &s);
         if (least < 0 || left < least) {
             least = left, *scale = s;
             memcpy(u, trial, d * sizeof *u);
         }
     }
-    if (least < 0) least = length2;
-    *residual = (float)(sqrt(least) * (1 + 1e-6)) + 1e-30f; /* rounded up */
+    *residual = (float)(sqrt(least < 0 ? length2 : least) * (1 + 1e-6)) + 1e-30f;
 }
 
-void topk_encode(int bits, const float *rows, size_t first, size_t last, size_t d, uint8_t *codes, float *meta) {
-    const size_t count = groups(bits, d), width = count * (bits == 8 ? 4 : 8);
-    float *u = calloc(2 * width, sizeof *u), *trial = u + width;
-    for (size_t i = first; i < last; i++) {
-        size_t block = i / TOPK_BLOCK, lane = i % TOPK_BLOCK;
-        uint8_t *to = codes + block * count * 4 * TOPK_BLOCK + lane * 4;
-        float scale = 0, residual = INFINITY;
-        if (u) encode_row(bits, rows + i * d, d, u, trial, &scale, &residual); /* no memory: always rescored */
-        meta[block * 2 * TOPK_BLOCK + lane] = scale;
-        meta[block * 2 * TOPK_BLOCK + TOPK_BLOCK + lane] = residual;
-        for (size_t g = 0; g < count; g++, to += 4 * TOPK_BLOCK)
-            for (size_t t = 0; t < 4; t++) {
-                if (bits == 8)
-                    to[t] = (uint8_t)((u ? (int)u[g * 4 + t] : 0) + 128);
-                else
-                    to[t] = (uint8_t)(((u ? (int)u[g * 8 + t] : 0) + 8) | ((u ? (int)u[g * 8 + 4 + t] : 0) + 8) << 4);
-            }
-    }
-    free(u);
+typedef void coder(float top, const float *x, size_t d, float *u, float *trial, float *scale, float *residual);
+
+static void code_row_any(float top, const float *x, size_t d, float *u, float *trial, float *scale, float *residual) {
+    code_row(product_any, top, x, d, u, trial, scale, residual);
 }
+
+#ifdef HAVE_X86
+AVX2 static void code_row_avx2(float top, const float *x, size_t d, float *u, float *trial, float *scale,
+                               float *residual) {
+    code_row(product_avx2, top, x, d, u, trial, scale, residual);
+}
+#endif
 
 /* ---- two stages ----------------------------------------------------------------------------------- */
 
@@ -399,63 +411,80 @@ typedef struct {
     const topk_job *job;
     const topk_copy *copy;
     coded_query query;
-    best *best;      /* exact scores only, so best->bar is a true lower bound for the k-th best */
-    best estimates;  /* the k best estimates, to choose which rows are worth an exact score at once */
+    best best;       /* exact scores only, so best.bar is a true lower bound for the k-th best */
     candidate *left; /* rows whose upper bound reached the bar when they were met */
+    uint32_t soon[TOPK_BLOCK]; /* rows of the block before, to be scored next: they are on their way from memory */
+    size_t fetching;           /* how many those are */
     size_t count, room, budget, rescored;
     int gave_up;
     float (*dot)(const float *, const float *, size_t);
 } search;
 
-/* Code the query. `top` is 127, or 63 where two products of bytes must fit 16 bits (AVX2, 8 bits).
+/* Code the query. `top` is 127, or 63 where two products of bytes must fit 16 bits (AVX2, 8 bits); `room` is for
+ * 2 d floats.
  * slack: |x.q - x'.q'| <= |x - x'| |q| + |x'| |q - q'|; the first term is the row's residual. The rest is
  * |q - q'| (|x'| <= |x| <= 1), and the rounding of the sums in float32 on both sides: docs/kernel.md. */
-static void code_query(const float *q, size_t d, int top, coded_query *c) {
-    float largest = 0;
-    double left = 0, length = 0;
-    c->sum = 0;
-    for (size_t j = 0; j < d; j++)
-        if (fabsf(q[j]) > largest) largest = fabsf(q[j]);
-    c->scale = largest / (float)top;
+static void code_query(coder *code, const float *q, size_t d, int top, float *room, coded_query *c) {
+    float left;
+    double length2 = 0;
+    code((float)top, q, d, room, room + d, &c->scale, &left);
     for (size_t j = 0; j < d; j++) {
-        int z = c->scale > 1e-30f ? (int)rintf(q[j] / c->scale) : 0;
-        z = z > top ? top : z < -top ? -top : z;
-        double e = (double)q[j] - (double)c->scale * z;
-        c->codes[j] = (int8_t)z;
-        c->sum += z;
-        left += e * e;
-        length += (double)q[j] * q[j];
+        c->codes[j] = (int8_t)room[j];
+        c->sum += c->codes[j];
     }
-    c->slack = (float)(sqrt(left) * 1.00001 + (sqrt(length) - 1 > 0 ? 2 * (sqrt(length) - 1) : 0)) +
-               ((float)d / LANES + 24.0f) * 2.4e-7f;
+    length2 = product_any(q, q, d);
+    c->slack = left * 1.00001f + (length2 > 1 ? (float)(length2 - 1) : 0) + ((float)d / LANES + 24.0f) * 2.4e-7f;
 }
 
-/* Take a row whose upper bound reaches the bar. If it looks like one of the k best it is scored now, which
- * raises the bar; else it waits until the bar is as high as it gets. */
-static void consider(search *s, float estimate, float upper, size_t row) {
-    if (!(estimate < s->estimates.bar) || s->estimates.have < s->estimates.k) {
-        keep(&s->estimates, estimate, row);
-        keep(s->best, s->dot(s->job->rows + row * s->job->d, s->job->query, s->job->d), row);
-        s->rescored++;
-    } else {
-        if (s->count == s->room) {
-            size_t room = s->room ? s->room * 2 : 1024;
-            candidate *more = realloc(s->left, room * sizeof *more);
-            if (!more) {
-                s->gave_up = 1;
-                return;
-            }
-            s->left = more, s->room = room;
+/* Rows on their way from memory at the end: enough to hide the way, few enough for the CPU's queue of misses. */
+enum { FETCH = 4 };
+
+/* Score the rows that were fetched meanwhile. */
+static void score_soon(search *s) {
+    const size_t d = s->job->d;
+    for (size_t i = 0; i < s->fetching; i++)
+        keep(&s->best, s->dot(s->job->rows + s->soon[i] * d, s->job->query, d), s->soon[i]);
+    s->rescored += s->fetching;
+    s->fetching = 0;
+}
+
+static void fetch(const float *row, size_t d) {
+    for (size_t byte = 0; byte < d * sizeof(float); byte += 64) __builtin_prefetch((const char *)row + byte);
+}
+
+/* Let a row wait until the bar is as high as it gets. */
+static void wait_for_the_end(search *s, float upper, size_t row) {
+    if (s->count == s->room) {
+        size_t room = s->room ? s->room * 2 : 1024;
+        candidate *more = realloc(s->left, room * sizeof *more);
+        if (!more) {
+            s->gave_up = 1;
+            return;
         }
-        s->left[s->count++] = (candidate){upper, (uint32_t)row};
+        s->left = more, s->room = room;
+    }
+    s->left[s->count++] = (candidate){upper, (uint32_t)row};
+}
+
+/* Take a row whose upper bound reaches the bar. If its estimate does too it is scored soon, which raises the bar: it
+ * lies anywhere in memory, and is fetched while the scan goes on. */
+static void consider(search *s, float estimate, float upper, size_t row) {
+    if (!(estimate < s->best.bar)) {
+        fetch(s->job->rows + row * s->job->d, s->job->d);
+        s->soon[s->fetching++] = (uint32_t)row;
+    } else {
+        wait_for_the_end(s, upper, row);
     }
     if (s->count + 4 * s->rescored > s->budget) s->gave_up = 1; /* an exact score costs more than a wait */
 }
 
-static inline void consider_block(search *s, unsigned which, const float *estimate, const float *upper, size_t first) {
+/* Not inline: the scan's registers stay the scan's. */
+static __attribute__((noinline)) void consider_block(search *s, unsigned which, const float *estimate,
+                                                     const float *upper, size_t first) {
+    score_soon(s);
     for (; which && !s->gave_up; which &= which - 1) {
         int lane = __builtin_ctz(which);
-        if (upper[lane] >= s->best->bar || isnan(upper[lane]))
+        if (upper[lane] >= s->best.bar || isnan(upper[lane]))
             consider(s, estimate[lane], upper[lane], first + (size_t)lane);
     }
 }
@@ -481,11 +510,11 @@ static void bounds_of_block(const search *s, const int32_t *sums, size_t block, 
 }
 
 /* Any CPU. Plain loops that a compiler turns into vectors where it can; NEON takes them too. */
-static void stage_portable(search *s) {
+static void stage_portable(search *s, size_t block, size_t end) {
     const int bits = s->copy->bits;
-    const size_t count = groups(bits, s->job->d), blocks = (s->job->n + TOPK_BLOCK - 1) / TOPK_BLOCK;
+    const size_t count = groups(bits, s->job->d);
     const int8_t *q = s->query.codes;
-    for (size_t block = 0; block < blocks && !s->gave_up; block++) {
+    for (; block < end && !s->gave_up; block++) {
         unsigned which = rows_of_block(s->job, block);
         const uint8_t *p = s->copy->codes + block * count * 4 * TOPK_BLOCK;
         int32_t sums[TOPK_BLOCK];
@@ -513,7 +542,7 @@ static inline int32_t four_codes(const int8_t *codes) {
 AVX2 static inline void judge_avx2(search *s, __m256i low, __m256i high, unsigned which, size_t block) {
     const float *meta = s->copy->meta + block * 2 * TOPK_BLOCK;
     const __m256 scale = _mm256_set1_ps(s->query.scale), slack = _mm256_set1_ps(s->query.slack),
-                 bar = _mm256_set1_ps(s->best->bar);
+                 bar = _mm256_set1_ps(s->best.bar);
     __m256 e0 = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(low), scale), _mm256_loadu_ps(meta));
     __m256 e1 = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(high), scale), _mm256_loadu_ps(meta + 8));
     __m256 u0 = _mm256_add_ps(e0, _mm256_add_ps(_mm256_loadu_ps(meta + 16), slack));
@@ -534,9 +563,9 @@ AVX2 static inline __m256i bytes_avx2(__m256i sums, __m256i codes, __m256i q) {
     return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, q), _mm256_set1_epi16(1)));
 }
 
-AVX2 static void stage8_avx2(search *s) {
-    const size_t count = groups(8, s->job->d), blocks = (s->job->n + TOPK_BLOCK - 1) / TOPK_BLOCK;
-    for (size_t block = 0; block < blocks && !s->gave_up; block++) {
+AVX2 static void stage8_avx2(search *s, size_t block, size_t end) {
+    const size_t count = groups(8, s->job->d);
+    for (; block < end && !s->gave_up; block++) {
         unsigned which = rows_of_block(s->job, block);
         const uint8_t *p = s->copy->codes + block * count * 64;
         __m256i low = _mm256_set1_epi32(-128 * s->query.sum), high = low;
@@ -550,10 +579,10 @@ AVX2 static void stage8_avx2(search *s) {
     }
 }
 
-AVX2 static void stage4_avx2(search *s) {
-    const size_t count = groups(4, s->job->d), blocks = (s->job->n + TOPK_BLOCK - 1) / TOPK_BLOCK;
+AVX2 static void stage4_avx2(search *s, size_t block, size_t end) {
+    const size_t count = groups(4, s->job->d);
     const __m256i nibble = _mm256_set1_epi8(15);
-    for (size_t block = 0; block < blocks && !s->gave_up; block++) {
+    for (; block < end && !s->gave_up; block++) {
         unsigned which = rows_of_block(s->job, block);
         const uint8_t *p = s->copy->codes + block * count * 64;
         __m256i low = _mm256_set1_epi32(-8 * s->query.sum), high = low;
@@ -579,7 +608,7 @@ AVX512 static inline void judge_avx512(search *s, __m512i sums, unsigned which, 
     __m512 e = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums), _mm512_set1_ps(s->query.scale)),
                              _mm512_loadu_ps(meta));
     __m512 u = _mm512_add_ps(e, _mm512_add_ps(_mm512_loadu_ps(meta + 16), _mm512_set1_ps(s->query.slack)));
-    which &= _mm512_cmp_ps_mask(u, _mm512_set1_ps(s->best->bar), _CMP_NLT_UQ);
+    which &= _mm512_cmp_ps_mask(u, _mm512_set1_ps(s->best.bar), _CMP_NLT_UQ);
     if (__builtin_expect(which != 0, 0)) {
         float estimate[TOPK_BLOCK], upper[TOPK_BLOCK];
         _mm512_storeu_ps(estimate, e), _mm512_storeu_ps(upper, u);
@@ -587,45 +616,59 @@ AVX512 static inline void judge_avx512(search *s, __m512i sums, unsigned which, 
     }
 }
 
-/* Four sums in turn hide the latency of the dot-product instruction. */
-AVX512 static void stage8_avx512(search *s) {
-    const size_t count = groups(8, s->job->d), blocks = (s->job->n + TOPK_BLOCK - 1) / TOPK_BLOCK;
-    for (size_t block = 0; block < blocks && !s->gave_up; block++) {
-        unsigned which = rows_of_block(s->job, block);
+/* Four sums in turn hide the latency of the dot-product instruction; they are four variables, because gcc keeps an
+ * array in memory. One block after another: two at once read the DRAM at half its rate. */
+AVX512 static inline __m512i dot4(__m512i sums, __m512i codes, const int8_t *q) {
+    int32_t four;
+    memcpy(&four, q, 4);
+    return _mm512_dpbusd_epi32(sums, codes, _mm512_set1_epi32(four));
+}
+
+AVX512 static void stage8_avx512(search *s, size_t block, size_t end) {
+    const size_t count = groups(8, s->job->d);
+    for (; block < end && !s->gave_up; block++) {
+        const unsigned which = rows_of_block(s->job, block);
         const uint8_t *p = s->copy->codes + block * count * 64;
         const int8_t *q = s->query.codes;
-        __m512i v[4] = {_mm512_set1_epi32(-128 * s->query.sum)};
+        __m512i v = _mm512_set1_epi32(-128 * s->query.sum), w = _mm512_setzero_si512(), x = w, y = w;
         size_t g = 0;
         if (!which) continue;
-        v[1] = v[2] = v[3] = _mm512_setzero_si512();
-        for (; g + 4 <= count; g += 4)
-            for (size_t t = 0; t < 4; t++)
-                v[t] = _mm512_dpbusd_epi32(v[t], _mm512_loadu_si512(p + (g + t) * 64),
-                                           _mm512_set1_epi32(four_codes(q + (g + t) * 4)));
-        for (; g < count; g++)
-            v[0] = _mm512_dpbusd_epi32(v[0], _mm512_loadu_si512(p + g * 64), _mm512_set1_epi32(four_codes(q + g * 4)));
-        judge_avx512(s, _mm512_add_epi32(_mm512_add_epi32(v[0], v[1]), _mm512_add_epi32(v[2], v[3])), which, block);
+        for (; g + 4 <= count; g += 4, p += 256, q += 16) {
+            v = dot4(v, _mm512_loadu_si512(p), q);
+            w = dot4(w, _mm512_loadu_si512(p + 64), q + 4);
+            x = dot4(x, _mm512_loadu_si512(p + 128), q + 8);
+            y = dot4(y, _mm512_loadu_si512(p + 192), q + 12);
+        }
+        for (; g < count; g++, p += 64, q += 4) v = dot4(v, _mm512_loadu_si512(p), q);
+        judge_avx512(s, _mm512_add_epi32(_mm512_add_epi32(v, w), _mm512_add_epi32(x, y)), which, block);
     }
 }
 
-AVX512 static void stage4_avx512(search *s) {
-    const size_t count = groups(4, s->job->d), blocks = (s->job->n + TOPK_BLOCK - 1) / TOPK_BLOCK;
-    const __m512i nibble = _mm512_set1_epi8(15);
-    for (size_t block = 0; block < blocks && !s->gave_up; block++) {
-        unsigned which = rows_of_block(s->job, block);
+/* The upper half of a byte is not shifted down: its sum, sixteen times too large, is. */
+AVX512 static void stage4_avx512(search *s, size_t block, size_t end) {
+    const size_t count = groups(4, s->job->d);
+    const __m512i below = _mm512_set1_epi8(15), above = _mm512_set1_epi8((char)240);
+    for (; block < end && !s->gave_up; block++) {
+        const unsigned which = rows_of_block(s->job, block);
         const uint8_t *p = s->copy->codes + block * count * 64;
         const int8_t *q = s->query.codes;
-        __m512i v[4] = {_mm512_set1_epi32(-8 * s->query.sum)};
+        __m512i low = _mm512_set1_epi32(-8 * s->query.sum), high = _mm512_setzero_si512(), low2 = high, high2 = high;
+        size_t g = 0;
         if (!which) continue;
-        v[1] = v[2] = v[3] = _mm512_setzero_si512();
-        for (size_t g = 0; g < count; g++) {
-            __m512i a = _mm512_loadu_si512(p + g * 64);
-            size_t t = g % 2 * 2;
-            v[t] = _mm512_dpbusd_epi32(v[t], _mm512_and_si512(a, nibble), _mm512_set1_epi32(four_codes(q + g * 8)));
-            v[t + 1] = _mm512_dpbusd_epi32(v[t + 1], _mm512_and_si512(_mm512_srli_epi16(a, 4), nibble),
-                                           _mm512_set1_epi32(four_codes(q + g * 8 + 4)));
+        for (; g + 2 <= count; g += 2, p += 128, q += 16) {
+            __m512i a = _mm512_loadu_si512(p), b = _mm512_loadu_si512(p + 64);
+            low = dot4(low, _mm512_and_si512(a, below), q);
+            high = dot4(high, _mm512_and_si512(a, above), q + 4);
+            low2 = dot4(low2, _mm512_and_si512(b, below), q + 8);
+            high2 = dot4(high2, _mm512_and_si512(b, above), q + 12);
         }
-        judge_avx512(s, _mm512_add_epi32(_mm512_add_epi32(v[0], v[1]), _mm512_add_epi32(v[2], v[3])), which, block);
+        if (g < count) {
+            __m512i a = _mm512_loadu_si512(p);
+            low = dot4(low, _mm512_and_si512(a, below), q);
+            high = dot4(high, _mm512_and_si512(a, above), q + 4);
+        }
+        high = _mm512_srai_epi32(_mm512_add_epi32(high, high2), 4);
+        judge_avx512(s, _mm512_add_epi32(_mm512_add_epi32(low, low2), high), which, block);
     }
 }
 #endif
@@ -635,18 +678,19 @@ AVX512 static void stage4_avx512(search *s) {
 typedef struct {
     void (*plain)(const topk_job *, best *);
     float (*dot)(const float *, const float *, size_t);
-    void (*stage8)(search *), (*stage4)(search *);
+    void (*stage8)(search *, size_t block, size_t end), (*stage4)(search *, size_t block, size_t end);
+    coder *code;
     int query_top; /* largest code of a query against 8-bit rows */
 } way;
 
 static const way WAYS[TOPK_PATHS] = {
-    [TOPK_SCALAR] = {plain_scalar, dot_scalar, stage_portable, stage_portable, 127},
+    [TOPK_SCALAR] = {plain_scalar, dot_scalar, stage_portable, stage_portable, code_row_any, 127},
 #ifdef HAVE_X86
-    [TOPK_AVX2] = {plain_avx2, dot_avx2, stage8_avx2, stage4_avx2, 63},
-    [TOPK_AVX512] = {plain_avx512, dot_avx512, stage8_avx512, stage4_avx512, 127},
+    [TOPK_AVX2] = {plain_avx2, dot_avx2, stage8_avx2, stage4_avx2, code_row_avx2, 63},
+    [TOPK_AVX512] = {plain_avx512, dot_avx512, stage8_avx512, stage4_avx512, code_row_avx2, 127},
 #endif
 #ifdef HAVE_NEON
-    [TOPK_NEON] = {plain_neon, dot_neon, stage_portable, stage_portable, 127},
+    [TOPK_NEON] = {plain_neon, dot_neon, stage_portable, stage_portable, code_row_any, 127},
 #endif
 };
 
@@ -663,8 +707,27 @@ int topk_can(int path) {
     return 1;
 }
 
+void topk_encode(int path, int bits, const float *rows, size_t first, size_t last, size_t d, uint8_t *codes,
+                 float *meta) {
+    const size_t count = groups(bits, d), width = count * (bits == 8 ? 4 : 8);
+    float *u = calloc(2 * width, sizeof *u);
+    for (size_t i = first; i < last; i++) {
+        size_t block = i / TOPK_BLOCK, lane = i % TOPK_BLOCK;
+        uint8_t *to = codes + block * count * 4 * TOPK_BLOCK + lane * 4;
+        float scale = 0, residual = INFINITY; /* no memory: always rescored */
+        if (u) WAYS[path].code(top_code(bits), rows + i * d, d, u, u + width, &scale, &residual);
+        meta[block * 2 * TOPK_BLOCK + lane] = scale;
+        meta[block * 2 * TOPK_BLOCK + TOPK_BLOCK + lane] = residual;
+        for (size_t g = 0; g < count && u; g++, to += 4 * TOPK_BLOCK)
+            for (size_t t = 0; t < 4; t++)
+                to[t] = bits == 8 ? (uint8_t)((int)u[g * 4 + t] + 128)
+                                  : (uint8_t)(((int)u[g * 8 + t] + 8) | ((int)u[g * 8 + 4 + t] + 8) << 4);
+    }
+    free(u);
+}
+
 size_t topk_plain(int path, const topk_job *job, size_t k, int64_t *idx, float *score) {
-    best b = {idx, score, 0, k < job->n ? k : job->n, job->floor, 0};
+    best b = {idx, score, 0, k < job->n ? k : job->n, job->floor};
     if (!b.k) return 0;
     WAYS[path].plain(job, &b);
     return finish(&b);
@@ -679,68 +742,82 @@ static int by_upper(const void *a, const void *b) {
 static void rescore(search *s) {
     const size_t d = s->job->d;
     size_t kept = 0;
+    score_soon(s);
     for (size_t c = 0; c < s->count; c++)
-        if (!(s->left[c].upper < s->best->bar)) s->left[kept++] = s->left[c];
+        if (!(s->left[c].upper < s->best.bar)) s->left[kept++] = s->left[c];
     if (kept) qsort(s->left, kept, sizeof *s->left, by_upper);
-    for (size_t c = 0; c < kept && !(s->left[c].upper < s->best->bar); c++, s->rescored++) {
-        if (c + 2 < kept)
-            for (size_t byte = 0; byte < d * sizeof(float); byte += 64)
-                __builtin_prefetch((const char *)(s->job->rows + s->left[c + 2].row * d) + byte);
-        keep(s->best, s->dot(s->job->rows + s->left[c].row * d, s->job->query, d), s->left[c].row);
+    for (size_t c = 0; c < kept && c < FETCH; c++) fetch(s->job->rows + s->left[c].row * d, d);
+    for (size_t c = 0; c < kept && !(s->left[c].upper < s->best.bar); c++, s->rescored++) {
+        if (c + FETCH < kept) fetch(s->job->rows + s->left[c + FETCH].row * d, d);
+        keep(&s->best, s->dot(s->job->rows + s->left[c].row * d, s->job->query, d), s->left[c].row);
     }
 }
+
+/* Begin a search by way of a copy: all but the scan. */
+static void begin(search *s, const way *w, const topk_job *job, const topk_copy *copy, size_t k, int64_t *idx,
+                  float *score) {
+    const size_t d = job->d;
+    float *room = calloc(1, 2 * d * sizeof(float) + groups(copy->bits, d) * 8);
+    *s = (search){.job = job, .copy = copy, .best = {idx, score, 0, k, job->floor}, .dot = w->dot};
+    s->query.codes = (int8_t *)room;
+    /* Near-duplicates, sorted rows, noise: where the bounds tell little apart, the plain scan is faster. This
+     * much may be spent on finding out. Measured on such data: docs/kernel.md. */
+    s->budget = job->n / 4 + 256;
+    s->gave_up = !room || 4 * k > s->budget || job->n > UINT32_MAX || d > LARGEST_D;
+    if (!s->gave_up)
+        code_query(w->code, job->query, d, copy->bits == 8 ? w->query_top : 127,
+                   (float *)(s->query.codes + groups(copy->bits, d) * 8), &s->query);
+}
+
+/* Go on over the rows of some blocks. */
+static void scan(search *s, const way *w, size_t block, size_t end) {
+    if (!s->gave_up) (s->copy->bits == 8 ? w->stage8 : w->stage4)(s, block, end);
+}
+
+/* End it; return how many were found. */
+static size_t end(search *s, int path) {
+    if (!s->gave_up) rescore(s);
+    free(s->query.codes);
+    free(s->left);
+    return s->gave_up ? topk_plain(path, s->job, s->best.k, s->best.idx, s->best.score) : finish(&s->best);
+}
+
+/* Codes that stay in the second-level cache (256 kB and more) while one query after another passes over them. */
+static const size_t SHARED_BYTES = 192u << 10;
+
+static size_t blocks_of(const topk_job *job) { return (job->n + TOPK_BLOCK - 1) / TOPK_BLOCK; }
 
 size_t topk_two_stage(int path, const topk_job *job, const topk_copy *copy, size_t k, int64_t *idx, float *score,
                       topk_work *work) {
-    const way *w = &WAYS[path];
-    const size_t wanted = k < job->n ? k : job->n, codes = groups(copy->bits, job->d) * 8;
-    best b = {idx, score, 0, wanted, job->floor, 0};
-    search s = {.job = job, .copy = copy, .best = &b, .dot = w->dot};
-    size_t found = 0;
-    if (wanted) {
-        void *memory = calloc(1, wanted * (sizeof(int64_t) + sizeof(float)) + codes);
-        s.estimates = (best){memory, (float *)((int64_t *)memory + wanted), 0, wanted, -INFINITY, 0};
-        s.query.codes = (int8_t *)(s.estimates.score + wanted);
-        /* Near-duplicates, sorted rows, noise: where the bounds tell little apart, the plain scan is faster. This
-         * much may be spent on finding out. Measured on such data: docs/kernel.md. */
-        s.budget = job->n / 8 + 256;
-        s.gave_up = !memory || 4 * wanted > s.budget || job->n > UINT32_MAX;
-        if (!s.gave_up) {
-            code_query(job->query, job->d, copy->bits == 8 ? w->query_top : 127, &s.query);
-            (copy->bits == 8 ? w->stage8 : w->stage4)(&s);
-        }
-        if (!s.gave_up) rescore(&s);
-        free(memory);
-        free(s.left);
-        found = s.gave_up ? topk_plain(path, job, k, idx, score) : finish(&b);
-    }
-    if (work) *work = (topk_work){s.rescored, s.gave_up};
+    search s;
+    size_t found;
+    *work = (topk_work){0, 0};
+    if (!k || !job->n) return 0;
+    begin(&s, &WAYS[path], job, copy, k < job->n ? k : job->n, idx, score);
+    scan(&s, &WAYS[path], 0, blocks_of(job));
+    found = end(&s, path);
+    *work = (topk_work){s.rescored, s.gave_up};
     return found;
 }
 
-void topk_batch(int path, const topk_job *job, const float *queries, size_t m, size_t k, int64_t *idx, float *score,
-                size_t *count) {
-    /* Rows that fit the second-level cache are read from memory once for all queries. */
-    const size_t bytes = job->d * sizeof(float), step = bytes < (256u << 10) ? ((256u << 10) / bytes + 7) / 8 * 8 : 8;
-    const size_t wanted = k < job->n ? k : job->n;
-    best *all = malloc(m * sizeof *all);
-    for (size_t q = 0; q < m && !all; q++) { /* no memory: one after another */
-        topk_job one = *job;
-        one.query = queries + q * job->d;
-        count[q] = topk_plain(path, &one, k, idx + q * wanted, score + q * wanted);
+size_t topk_batch(int path, const topk_job *jobs, size_t m, const topk_copy *copy, size_t k, int64_t *idx, float *score,
+                  size_t *count) {
+    const size_t n = m ? jobs->n : 0, wanted = k < n ? k : n, row = groups(copy->bits, m ? jobs->d : 1) * 4;
+    const size_t step = row * TOPK_BLOCK < SHARED_BYTES ? SHARED_BYTES / (row * TOPK_BLOCK) : 1;
+    search *all = malloc(m * sizeof *all);
+    size_t gave_up = 0;
+    if (!wanted || !all) {
+        for (size_t q = 0; q < m; q++) count[q] = topk_plain(path, &jobs[q], k, idx + q * wanted, score + q * wanted);
+        free(all);
+        return 0;
     }
-    if (!all) return;
-    for (size_t q = 0; q < m; q++) all[q] = (best){idx + q * wanted, score + q * wanted, 0, wanted, job->floor, 0};
-    for (size_t first = 0; first < job->n && wanted; first += step)
-        for (size_t q = 0; q < m; q++) {
-            topk_job part = *job; /* a part of the rows as a job of its own */
-            part.rows = job->rows + first * job->d;
-            part.n = job->n - first < step ? job->n - first : step;
-            part.mask = job->mask ? job->mask + first / 8 : NULL;
-            part.query = queries + q * job->d;
-            all[q].first = first;
-            WAYS[path].plain(&part, &all[q]);
-        }
-    for (size_t q = 0; q < m; q++) count[q] = finish(&all[q]);
+    for (size_t q = 0; q < m; q++) begin(&all[q], &WAYS[path], &jobs[q], copy, wanted, idx + q * wanted, score + q * wanted);
+    for (size_t block = 0, last = blocks_of(jobs); block < last; block += step)
+        for (size_t q = 0; q < m; q++) scan(&all[q], &WAYS[path], block, block + step < last ? block + step : last);
+    for (size_t q = 0; q < m; q++) {
+        count[q] = end(&all[q], path);
+        gave_up += (size_t)all[q].gave_up;
+    }
     free(all);
+    return gave_up;
 }

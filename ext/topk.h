@@ -51,9 +51,10 @@ size_t topk_plain(int path, const topk_job *job, size_t k, int64_t *idx, float *
 size_t topk_two_stage(int path, const topk_job *job, const topk_copy *copy, size_t k, int64_t *idx, float *score,
                       topk_work *work);
 
-/* Answer `m` queries (m x d) in one pass: idx and score hold m rows of k, count[m] how many each has. */
-void topk_batch(int path, const topk_job *job, const float *queries, size_t m, size_t k, int64_t *idx, float *score,
-                size_t *count);
+/* Answer m jobs over the same rows, floats and codes: what one query has brought into the cache the others find there.
+ * idx and score hold m lists of min(k, n), count[i] how many the i-th has. Returns how many gave the copy up. */
+size_t topk_batch(int path, const topk_job *jobs, size_t m, const topk_copy *copy, size_t k, int64_t *idx, float *score,
+                  size_t *count);
 
 /* Sizes of a copy's two arrays. */
 size_t topk_code_bytes(int bits, size_t n, size_t d);
@@ -61,6 +62,7 @@ size_t topk_meta_floats(size_t n);
 
 /* Encode rows first..last-1 of a matrix into a copy's arrays. Only those rows' bytes are written, so rows
  * may be added while others are being searched. */
-void topk_encode(int bits, const float *rows, size_t first, size_t last, size_t d, uint8_t *codes, float *meta);
+void topk_encode(int path, int bits, const float *rows, size_t first, size_t last, size_t d, uint8_t *codes,
+                 float *meta);
 
 #endif

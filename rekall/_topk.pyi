@@ -10,6 +10,17 @@ PATHS: tuple[str, ...]
 
 def paths() -> list[str]: ...
 def unit(query: ArrayLike, d: int) -> _Floats: ...
+
+class Copy:
+    bits: int
+    count: int
+    store: _Floats
+    room: int
+    nbytes: int
+    def __init__(self, bits: int, store: _Floats) -> None: ...
+    def encode(self, path: int, end: int) -> None: ...
+    def moved(self, store: _Floats) -> Copy: ...
+
 def search(
     path: int,
     rows: _Floats,
@@ -18,9 +29,7 @@ def search(
     k: int,
     mask: _Bytes | None = None,
     floor: float = ...,
-    bits: int = 0,
-    codes: _Bytes | None = None,
-    meta: _Floats | None = None,
+    copy: Copy | None = None,
 ) -> tuple[list[tuple[int, float]], int, bool]: ...
 def batch(
     path: int,
@@ -28,8 +37,7 @@ def batch(
     n: int,
     queries: _Floats,
     k: int,
-    mask: _Bytes | None = None,
-    floor: float = ...,
-) -> list[list[tuple[int, float]]]: ...
-def copy_sizes(bits: int, n: int, d: int) -> tuple[int, int]: ...
-def encode(bits: int, rows: _Floats, first: int, last: int, codes: _Bytes, meta: _Floats) -> None: ...
+    mask: _Bytes | None,
+    floor: float,
+    copy: Copy,
+) -> tuple[list[list[tuple[int, float]]], int]: ...

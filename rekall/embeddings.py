@@ -34,7 +34,7 @@ COLD_QUERIES = 3
 
 
 class EmbeddingService:
-    """Search and embedding over one base. Owns the vectors in memory; the rest is lent to it."""
+    """Search and embedding over one base. Owns the vectors in memory unless they are lent to it, as the rest is."""
 
     def __init__(
         self,
@@ -48,7 +48,8 @@ class EmbeddingService:
         """`backend` searches the vectors: see VectorIndex. Raises BackendUnavailable.
 
         `on_loading` is called before a wait for the model to be loaded, so that a door can say why.
-        `resident` holds the vectors, if other services share them.
+        `resident` is the vectors of this base and model that other services hold already, each with a
+        connection and in a thread of its own.
         """
         self._database = database
         self._on_loading = on_loading
@@ -95,7 +96,9 @@ class EmbeddingService:
         near = self._nearest(query, max(k, POOL), filters, source)
         pool = list(near)[:POOL]
         candidates = dict.fromkeys([*(key for key, _score in matches.found), *pool])
-        hits = fuse(matches, _cosines(source, candidates, query))
+        known = {key: near[key] for key in candidates if key in near}
+        rest = self._cosines(source, (key for key in candidates if key not in near), query)
+        hits = fuse(matches, known | rest)
         beyond = {key: cosine for key, cosine in near.items() if key not in candidates}
         return (hits + [Hit(hit.id, 0.0, cosine=hit.cosine) for hit in by_meaning(beyond)])[:k]
 
@@ -226,7 +229,7 @@ class EmbeddingService:
             found = dict.fromkeys(passages)
             if len(passages) < rows:
                 break
-        exact = _cosines(source, found, query)
+        exact = self._cosines(source, found, query)
         return dict(sorted(exact.items(), key=lambda pair: (-pair[1], pair[0]))[:count])
 
     def _entry_vectors(self, key: str) -> Matrix:
@@ -235,11 +238,10 @@ class EmbeddingService:
         _held, rows, _starts = self._source().vectors([key])
         return rows if len(rows) else self._run(lambda: self._encode(Pending(entry, partly=False)))
 
-
-def _cosines(source: Nearness, keys: Iterable[str], query: Matrix) -> dict[str, float]:
-    """Return the best passage's cosine of each of these entries that has a vector."""
-    held, rows, starts = source.vectors(keys)
-    if not held:
-        return {}
-    best = np.maximum.reduceat(cosines(rows, query), starts)
-    return dict(zip(held, best.tolist(), strict=True))
+    def _cosines(self, source: Nearness, keys: Iterable[str], query: Matrix) -> dict[str, float]:
+        """Return the best passage's cosine of each of these entries that has a vector."""
+        held, rows, starts = source.vectors(keys)
+        if not held:
+            return {}
+        best = np.maximum.reduceat(cosines(rows, query), starts)
+        return dict(zip(held, best.tolist(), strict=True))

@@ -30,11 +30,13 @@ Bytes: TypeAlias = NDArray[np.uint8]
 # Below this many rows the plain scan, in the caches, is as fast; above, the copy wins. Measured: docs/kernel.md.
 COPY_ROWS = 500
 # From here on the 4-bit copy is faster than the 8-bit one: half the bytes outweigh more rows to score again.
-FOUR_BIT_ROWS = 30_000
+FOUR_BIT_ROWS = 8_000
 # Where a mask selects fewer than one row in this many, those rows are scored directly.
 SPARSE = 10
 # Rows encoded without a pause, so that a search that needs the interpreter waits a millisecond at most.
 ENCODE_STEP = 256
+# Queries of one call that share the reads of a copy.
+BATCH = 64
 # Searches to go without the copy after it was given up; doubled each time, up to the last.
 PATIENCE = (8, 1024)
 
@@ -71,8 +73,9 @@ class _Wait:
 
     def is_over(self) -> bool:
         """Tell whether the copy may be tried now; counts a search if not."""
-        self._searches = max(0, self._searches - 1)
-        return self._searches == 0
+        if self._searches:
+            self._searches -= 1
+        return not self._searches
 
     def remember(self, gave_up: bool) -> None:
         """Note how the copy did."""
@@ -82,43 +85,20 @@ class _Wait:
             self._next = PATIENCE[0]
 
 
-class _Copy:
-    """One small copy: codes and meta for the first `count` rows, with room for more."""
-
-    def __init__(self, bits: int, store: Matrix) -> None:
-        room, dimensions = store.shape
-        self.store = store  # whose rows these are: a search over another store must not use them
-        self.bits = bits
-        self.room = room
-        code_bytes, meta_floats = _topk.copy_sizes(bits, room, dimensions)
-        self.codes: Bytes = np.zeros(code_bytes, dtype=np.uint8)
-        self.meta: NDArray[np.float32] = np.zeros(meta_floats, dtype=np.float32)
-        self.count = 0
-
-    @property
-    def bytes(self) -> int:
-        """Bytes held."""
-        return int(self.codes.nbytes + self.meta.nbytes)
-
-    def encode(self, store: Matrix, end: int) -> None:
-        """Encode the rows from `count` to end - 1. Rows that are searched already are not touched."""
-        while self.count < end:
-            stop = min(end, self.count + ENCODE_STEP)
-            _topk.encode(self.bits, store, self.count, stop, self.codes, self.meta)
-            self.count = stop
-
-
 class KernelSearcher:
     """The compiled kernel over the rows of one index."""
 
     name = "kernel"
+    is_lock_free = True
 
     def __init__(self) -> None:
         self._path = path_number(os.environ.get("REKALL_KERNEL"))
-        self._lock = Lock()  # one builder of copies at a time
-        self._copies: dict[int, _Copy] = {}
+        self._lock = Lock()  # of all below but the waits
+        self._copies: dict[int, _topk.Copy] = {}
         self._builder: Thread | None = None
-        self._generation = 0
+        self._generation = 0  # counts resets: within one, rows keep their numbers
+        self._store: Matrix = np.empty((0, 0), dtype=np.float32)
+        self._count = 0
         self._waits = {4: _Wait(), 8: _Wait()}
         self.last_work = (0, False)
 
@@ -130,7 +110,7 @@ class KernelSearcher:
     @property
     def copies_bytes(self) -> int:
         """Bytes of the small copies."""
-        return sum(copy.bytes for copy in self._copies.values())
+        return sum(copy.nbytes for copy in list(self._copies.values()))
 
     def unit(self, query: ArrayLike, dimensions: int | None) -> Matrix:
         if dimensions is not None:
@@ -143,24 +123,22 @@ class KernelSearcher:
     def reset(self, store: Matrix, count: int) -> None:
         with self._lock:
             self._generation += 1
+            self._store, self._count = store, count
             self._copies = {}
             self._waits = {4: _Wait(), 8: _Wait()}
 
     def added(self, store: Matrix, first: int, end: int) -> None:
         """Bring the copies along, if they are there; a larger store gets larger copies."""
         with self._lock:
-            for bits, copy in list(self._copies.items()):
-                if copy.room < end:
-                    self._copies[bits] = copy = self._larger(copy, store)
-                if copy.count == first:
-                    copy.encode(store, end)
+            self._store, self._count = store, end
+            self._copies = {bits: self._brought_up(copy) for bits, copy in self._copies.items()}
 
-    def _larger(self, copy: _Copy, store: Matrix) -> _Copy:
-        grown = _Copy(copy.bits, store)
-        grown.codes[: len(copy.codes)] = copy.codes
-        grown.meta[: len(copy.meta)] = copy.meta
-        grown.count = copy.count
-        return grown
+    def _brought_up(self, copy: _topk.Copy) -> _topk.Copy:
+        """Return `copy` with the rows there are now. Called under the lock."""
+        if copy.store is not self._store:
+            copy = copy.moved(self._store)
+        copy.encode(self._path, self._count)
+        return copy
 
     def removed(self, rows: Sequence[int]) -> None:
         """A mask keeps them out."""
@@ -168,43 +146,59 @@ class KernelSearcher:
     def search(self, store: Matrix, count: int, query: Matrix, k: int, mask: Mask | None, floor: float) -> Found:
         bitmap = None if mask is None else np.packbits(mask, bitorder="little")
         copy = self._copy_for(store, count, mask)
-        if copy is None:
-            found, *_work = _topk.search(self._path, store, count, query, k, bitmap, floor)
-            self.last_work = (count, False)
-        else:
-            found, rescored, gave_up = _topk.search(
-                self._path, store, count, query, k, bitmap, floor, copy.bits, copy.codes, copy.meta
-            )
-            self.last_work = (rescored, gave_up)
+        found, rescored, gave_up = _topk.search(self._path, store, count, query, k, bitmap, floor, copy)
+        if copy is not None:
             self._waits[copy.bits].remember(gave_up)
+        self.last_work = (rescored, gave_up)
         return found
 
-    def _copy_for(self, store: Matrix, count: int, mask: Mask | None) -> _Copy | None:
+    def search_many(
+        self, store: Matrix, count: int, queries: Sequence[Matrix], k: int, mask: Mask | None, floor: float
+    ) -> list[Found]:
+        """Search BATCH queries at a time; what one of them reads of a copy is in the cache for the next."""
+        bitmap = None if mask is None else np.packbits(mask, bitorder="little")
+        answers: list[Found] = []
+        for first in range(0, len(queries), BATCH):
+            some = queries[first : first + BATCH]
+            copy = self._copy_for(store, count, mask)
+            if copy is None:
+                answers += [_topk.search(self._path, store, count, query, k, bitmap, floor)[0] for query in some]
+            else:
+                found, gave_up = _topk.batch(self._path, store, count, np.stack(some), k, bitmap, floor, copy)
+                self._waits[copy.bits].remember(gave_up * 2 > len(some))
+                answers += found
+        return answers
+
+    def _copy_for(self, store: Matrix, count: int, mask: Mask | None) -> _topk.Copy | None:
         """Return the copy to scan, or None for the plain scan; start making one if it is missing."""
         if count < COPY_ROWS:
             return None
         if mask is not None and np.count_nonzero(mask) * SPARSE < count:
             return None
+        is_missing = False
         for bits in (4, 8) if count >= FOUR_BIT_ROWS else (8,):
             copy = self._copies.get(bits)
-            if copy is None or copy.count < count or copy.store is not store:
-                self._start_building(store, count)
-            elif self._waits[bits].is_over():
+            if copy is None:
+                if not is_missing:
+                    self._start_building(bits)
+                is_missing = True
+            elif copy.store is store and copy.count >= count and self._waits[bits].is_over():
                 return copy
         return None
 
-    def _start_building(self, store: Matrix, count: int) -> None:
-        if self._builder is None or not self._builder.is_alive():
-            self._builder = Thread(target=self.build_copies, args=(store, count), daemon=True)
-            self._builder.start()
+    def _start_building(self, bits: int) -> None:
+        with self._lock:
+            if self._builder is None or not self._builder.is_alive():
+                self._builder = Thread(target=self.build_copy, args=(bits,), daemon=True)
+                self._builder.start()
 
-    def build_copies(self, store: Matrix, count: int) -> None:
-        """Make the copies for the first `count` rows of `store`. Cost: 2 µs a row at 8 bits, 9 at 4."""
-        generation = self._generation
-        for bits in (8, 4) if count >= FOUR_BIT_ROWS else (8,):
-            copy = _Copy(bits, store)
-            copy.encode(store, count)
-            with self._lock:
-                if generation != self._generation:
-                    return  # the rows were replaced meanwhile
-                self._copies[bits] = copy
+    def build_copy(self, bits: int) -> None:
+        """Make a copy of the rows there are. Cost: 1 µs a row at 8 bits, 2 at 4."""
+        with self._lock:
+            generation, store, count = self._generation, self._store, self._count
+        copy = _topk.Copy(bits, store)
+        while copy.count < count:
+            copy.encode(self._path, min(count, copy.count + ENCODE_STEP))
+        with self._lock:
+            if generation == self._generation:  # else other rows have taken their place
+                self._copies[bits] = self._brought_up(copy)

@@ -8,6 +8,7 @@ process are answered before the vectors would have been read. Both give the same
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
 
@@ -33,76 +34,92 @@ class Nearness(Protocol):
         """Return (those of `keys` that have vectors, all their rows (m, d), where each key's rows start)."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The index, and which file at which revision it reflects."""
+
+    index: VectorIndex
+    file: object
+    revision: int
+
+
 class Resident:
-    """Every vector of the current model in memory, in step with the base. Safe between threads.
+    """Every vector of one model in memory, in step with the base. Safe between threads.
 
     Owns no connection: whoever asks brings a Database of its own, and the vectors are brought up to what that one
     sees. They may be dropped at any moment; who asks next reads them again.
     """
 
     def __init__(self, cache: EmbeddingCache, model: str, backend: str) -> None:
-        """Raises BackendUnavailable."""
+        """Raises BackendUnavailable if the named backend cannot run here."""
         self._cache = cache
         self._model = model
         self._backend = backend
-        self._index = VectorIndex(backend)
-        self._lock = Lock()
-        self._seen: tuple[object, int] | None = None  # the file and its revision that the index reflects
+        VectorIndex(backend)  # a backend that is not there is reported now, not by the first query
+        self._lock = Lock()  # one thread reads or follows the base, the others wait for what it finds
+        self._held: _Held | None = None
 
     @property
     def is_loaded(self) -> bool:
         """Whether the vectors have been read."""
-        return self._seen is not None
-
-    def stats(self) -> dict[str, int | str]:
-        """Return what VectorIndex.stats tells of the vectors held now."""
-        return self._index.stats()
-
-    def drop(self) -> None:
-        """Let the vectors go; who searches them now still has them."""
-        with self._lock:
-            self._index, self._seen = VectorIndex(self._backend), None
+        return self._held is not None
 
     def index_at(self, database: Database) -> VectorIndex:
-        """Return the index, brought up to what `database` sees now. Cost: one read, if nothing changed."""
-        now = (database.file, database.revision())
-        if self._seen == now:
-            return self._index
+        """Return the index, brought up to the base as `database` sees it now.
+
+        Cost: one SELECT; the rows that changed; all of them the first time and after `drop`.
+        """
+        held = self._held
+        if held is not None and (held.file, held.revision) == (database.file, database.revision()):
+            return held.index
         with self._lock:
-            if self._seen is None or self._seen[0] != database.file:
-                self._load(database)
-            elif self._seen[1] < database.revision():
-                self._follow(database, self._seen[1])
-            return self._index
+            self._held = self._brought_up(self._held, database)
+            return self._held.index
 
-    def _load(self, database: Database) -> None:
-        revision = database.revision()  # read first: what comes in between is followed up
-        held = self._cache.get_all_as_matrix(revision) if self._seen is None else None
-        ids, matrix = held or database.get_all_vectors_batch(self._model)
-        index = VectorIndex(self._backend)  # another one: a search may be running over the old
-        index.rebuild(ids, matrix)
-        if held is None:
-            self._cache.put_all(ids, matrix, revision)
-        self._index, self._seen = index, (database.file, revision)
+    def drop(self) -> None:
+        """Let the vectors and their copies go; the next query reads them anew. A search under way is not disturbed."""
+        with self._lock:
+            self._held = None
 
-    def _follow(self, database: Database, revision: int) -> None:
-        """Bring the index from `revision` to now. A change too large to follow loads it anew."""
-        changes = database.changes_since(revision)
-        if len(changes.written) > max(1000, len(self._index) // 4):
-            self._load(database)
-            return
-        for key in changes.gone | changes.written:
-            self._index.delete(key)
-            self._cache.invalidate(key)
-        vectors = database.vectors_of(sorted(changes.written), self._model)
-        for key, rows in vectors.items():
-            if self._index.dimensions in (None, rows.shape[1]):
-                self._index.add(key, rows)
-        self._seen = (database.file, changes.revision)
+    def stats(self) -> dict[str, int | str]:
+        """Return what VectorIndex.stats tells of the vectors held now; nothing if none are."""
+        held = self._held
+        return held.index.stats() if held else {}
 
     def over(self, database: Database) -> Nearness:
-        """Return these vectors as `database` sees them, for one answer."""
+        """Return these vectors as `database` sees them now, for one answer."""
         return _InMemory(self.index_at(database), database)
+
+    def _brought_up(self, held: _Held | None, database: Database) -> _Held:
+        revision = database.revision()
+        if held is None or held.file != database.file or revision < held.revision:  # less: it was rolled back
+            return self._load(database)
+        return held if revision == held.revision else self._follow(held, database)
+
+    def _load(self, database: Database) -> _Held:
+        revision = database.revision()  # read first: what comes in between is followed up
+        cached = self._cache.get_all_as_matrix(revision) if self._held is None else None
+        ids, matrix = cached or database.get_all_vectors_batch(self._model)
+        index = VectorIndex.from_matrix(ids, matrix, self._backend)
+        if cached is None:
+            self._cache.put_all(ids, matrix, revision)
+        return _Held(index, database.file, revision)
+
+    def _follow(self, held: _Held, database: Database) -> _Held:
+        """Bring the index up to now. A change too large to follow, or of another d, loads it anew."""
+        index, changes = held.index, database.changes_since(held.revision)
+        if len(changes.written) > max(1000, len(index) // 4):
+            return self._load(database)
+        vectors = database.vectors_of(sorted(changes.written), self._model)
+        if any(rows.shape[1] != index.dimensions for rows in vectors.values() if len(index)):
+            return self._load(database)
+        for key in changes.gone | changes.written:
+            self._cache.invalidate(key)
+            if key not in vectors:
+                index.delete(key)
+        for key, rows in vectors.items():
+            index.update(key, rows)  # no other thread misses an entry that was written again
+        return _Held(index, held.file, changes.revision)
 
 
 class _InMemory:

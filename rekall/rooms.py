@@ -143,7 +143,7 @@ class Rooms:
         return {
             "model": household.config.text("embeddings.model"),
             "model_state": models.state if models else "not loaded",
-            "vectors_in_memory": resident.stats()["rows"] if resident else 0,
+            "vectors_in_memory": resident.stats().get("rows", 0) if resident else 0,
             "cached": len(household.cache),
         }
 

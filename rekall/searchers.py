@@ -33,6 +33,7 @@ class Searcher(Protocol):
     """One backend over the rows of one index."""
 
     name: str
+    is_lock_free: bool  # whether a search may run while the searcher is told of changes
 
     @property
     def copies_bytes(self) -> int:
@@ -53,11 +54,17 @@ class Searcher(Protocol):
     def search(self, store: Matrix, count: int, query: Matrix, k: int, mask: Mask | None, floor: float) -> Found:
         """Return up to k (row, score) of the first `count` rows that `mask` selects, best first."""
 
+    def search_many(
+        self, store: Matrix, count: int, queries: Sequence[Matrix], k: int, mask: Mask | None, floor: float
+    ) -> list[Found]:
+        """Return what `search` would for each query, to the bit."""
+
 
 class NumpySearcher:
     """A matrix-vector product and a partition. No copy, no compiler."""
 
     name = "numpy"
+    is_lock_free = True
     copies_bytes = 0
 
     def unit(self, query: ArrayLike, dimensions: int | None) -> Matrix:
@@ -83,6 +90,11 @@ class NumpySearcher:
         near = rows[scores >= least - NEARLY]
         return _best(near, _row_by_row(store[near], query), k, floor)
 
+    def search_many(
+        self, store: Matrix, count: int, queries: Sequence[Matrix], k: int, mask: Mask | None, floor: float
+    ) -> list[Found]:
+        return [self.search(store, count, query, k, mask, floor) for query in queries]
+
 
 def _row_by_row(rows: Matrix, query: Matrix) -> NDArray[np.float32]:
     """Return the scores of `rows` (n, d): equal rows have equal scores."""
@@ -100,6 +112,7 @@ class SqliteVecSearcher(NumpySearcher):
     """The sqlite-vec extension over a table in memory."""
 
     name = "sqlite-vec"
+    is_lock_free = False  # one connection, whose rows have the newest numbers
 
     def __init__(self) -> None:
         from rekall.db import open_memory_with_vec

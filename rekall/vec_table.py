@@ -15,6 +15,12 @@ from rekall.schema import Connection
 
 # sqlite-vec's own limit on k in a KNN query.
 LARGEST_K = 4096
+# Rows a chunk of the copy. A row is written by way of its whole chunk: 256 take two thirds of the time of the
+# extension's own 1,024 to write, and a search is as fast.
+CHUNK = 256
+# Rows that are looked at to learn the length of a model's vectors: cut ones are rare, and reading all takes as long
+# as copying them.
+SAMPLE = 1000
 
 _STATE = """CREATE TABLE IF NOT EXISTS vec_state (   -- what embeddings_vec holds; one row
     model TEXT NOT NULL, dimensions INTEGER NOT NULL, revision INTEGER NOT NULL)"""
@@ -53,8 +59,9 @@ class VecTable:
             return False
         with self._transaction():
             sizes = self._connection.execute(
-                "SELECT length(vector) / 4 FROM embeddings WHERE model = ? GROUP BY 1 ORDER BY count(*) DESC LIMIT 1",
-                (model,),
+                "SELECT length(vector) / 4 FROM (SELECT vector FROM embeddings WHERE model = ? LIMIT ?) "
+                "GROUP BY 1 ORDER BY count(*) DESC LIMIT 1",
+                (model, SAMPLE),
             ).fetchone()
             if not sizes:
                 self._drop()
@@ -132,23 +139,23 @@ class VecTable:
     def _create(self, model: str, dimensions: int) -> None:
         self._drop()
         self._connection.execute(
-            f"CREATE VIRTUAL TABLE embeddings_vec USING vec0(vector float[{int(dimensions)}] distance_metric=cosine)"
+            "CREATE VIRTUAL TABLE embeddings_vec USING "
+            f"vec0(vector float[{int(dimensions)}] distance_metric=cosine, chunk_size={CHUNK})"
         )
         self._connection.execute(_STATE)
         self._connection.execute("INSERT INTO vec_state VALUES (?, ?, -1)", (model, dimensions))
 
     def _catch_up(self, model: str, dimensions: int) -> None:
         since = self._connection.execute("SELECT revision FROM vec_state").fetchone()[0]
-        changed = self._connection.execute(
-            "SELECT rowid, vector FROM embeddings WHERE model = ? AND changed > ? AND length(vector) = ?",
-            (model, since, dimensions * 4),
-        ).fetchall()
-        # vec0 knows no INSERT OR REPLACE; a rowid may have been used before.
+        changed = "FROM embeddings WHERE model = ? AND changed > ? AND length(vector) = ?"
+        values = (model, since, dimensions * 4)
+        if since >= 0:  # vec0 knows no INSERT OR REPLACE; a rowid may have been used before
+            again = self._connection.execute(f"SELECT rowid {changed}", values).fetchall()
+            self._connection.executemany("DELETE FROM embeddings_vec WHERE rowid = ?", again)
+        self._connection.execute(f"INSERT INTO embeddings_vec(rowid, vector) SELECT rowid, vector {changed}", values)
         if since >= 0:
-            self._connection.executemany("DELETE FROM embeddings_vec WHERE rowid = ?", [(row[0],) for row in changed])
-        self._connection.executemany("INSERT INTO embeddings_vec(rowid, vector) VALUES (?, ?)", changed)
-        gone = self._connection.execute(
-            "SELECT rowid FROM embeddings_vec EXCEPT SELECT rowid FROM embeddings WHERE model = ?", (model,)
-        ).fetchall()
-        self._connection.executemany("DELETE FROM embeddings_vec WHERE rowid = ?", gone)
+            gone = self._connection.execute(
+                "SELECT rowid FROM embeddings_vec EXCEPT SELECT rowid FROM embeddings WHERE model = ?", (model,)
+            ).fetchall()
+            self._connection.executemany("DELETE FROM embeddings_vec WHERE rowid = ?", gone)
         self._connection.execute("UPDATE vec_state SET revision = ?", (self._revision(),))

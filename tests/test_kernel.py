@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -26,17 +25,10 @@ VECTOR_PATHS = [path for path in PATHS if path > 0]
 DIMENSIONS = (1, 2, 7, 8, 15, 16, 17, 31, 33, 100, 384, 385)
 
 
-@dataclass(frozen=True)
-class Copy:
-    bits: int
-    codes: NDArray[np.uint8]
-    meta: Floats
-
-
-def copy_of(rows: Floats, bits: int) -> Copy:
-    code_bytes, meta_floats = topk.copy_sizes(bits, *rows.shape)
-    copy = Copy(bits, np.zeros(code_bytes, np.uint8), np.zeros(meta_floats, np.float32))
-    topk.encode(bits, rows, 0, len(rows), copy.codes, copy.meta)
+def copy_of(rows: Floats, bits: int, path: int = PATHS[-1]) -> topk.Copy:
+    copy = topk.Copy(bits, rows)
+    copy.encode(path, len(rows) // 2)
+    copy.encode(path, len(rows))
     return copy
 
 
@@ -111,12 +103,10 @@ def test_the_quick_way_equals_the_plain_scan_bit_by_bit(
 ) -> None:
     rows, query, k, mask, floor = case
     for bits in (8, 4):
-        copy = copy_of(rows, bits)
         for path in PATHS:
+            copy = copy_of(rows, bits, path)
             plain, *_work = topk.search(path, rows, len(rows), query, k, packed(mask), floor)
-            quick, *_work = topk.search(
-                path, rows, len(rows), query, k, packed(mask), floor, bits, copy.codes, copy.meta
-            )
+            quick, *_work = topk.search(path, rows, len(rows), query, k, packed(mask), floor, copy)
             assert quick == plain
 
 
@@ -133,9 +123,7 @@ def test_the_quick_way_equals_the_plain_scan_where_it_is_used(kind: str) -> None
         for path in VECTOR_PATHS:
             plain, *_work = topk.search(path, rows, len(rows), query, k)
             for copy in copies:
-                quick, rescored, up = topk.search(
-                    path, rows, len(rows), query, k, None, -np.inf, copy.bits, copy.codes, copy.meta
-                )
+                quick, rescored, up = topk.search(path, rows, len(rows), query, k, None, -np.inf, copy)
                 assert quick == plain
                 assert rescored <= len(rows)
                 gave_up.append(up)
@@ -158,8 +146,11 @@ def test_a_batch_equals_its_queries_one_by_one() -> None:
     queries = random_rows(rng, 9, 100, "noise")
     mask = packed(rng.random(2500) < 0.6)
     for path in PATHS:
-        one_by_one = [topk.search(path, rows, 2500, query, 12, mask)[0] for query in queries]
-        assert topk.batch(path, rows, 2500, queries, 12, mask) == one_by_one
+        for bits in (8, 4):
+            for k in (1, 12, 300):  # the last gives up
+                copy = copy_of(rows, bits, path)
+                one_by_one = [topk.search(path, rows, 2500, query, k, mask)[0] for query in queries]
+                assert topk.batch(path, rows, 2500, queries, k, mask, -np.inf, copy)[0] == one_by_one
 
 
 def test_rows_need_no_alignment() -> None:
@@ -185,7 +176,17 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="mask"):
         topk.search(0, rows, 20, query, 3, np.zeros(2, np.uint8))
     with pytest.raises(ValueError, match="copy"):
-        topk.search(0, rows, 20, query, 3, None, -1.0, 8, np.zeros(8, np.uint8), np.zeros(8, np.float32))
+        topk.search(0, rows, 20, query, 3, None, -1.0, copy_of(rows[:19], 8))
+    with pytest.raises(ValueError, match="copy"):
+        topk.search(
+            0, rows, 20, query, 3, None, -1.0, copy_of(random_rows(np.random.default_rng(1), 20, 8, "noise"), 8)
+        )
+    with pytest.raises(ValueError, match="shape"):
+        topk.Copy(8, rows).encode(0, 21)
+    with pytest.raises(ValueError, match="shape"):
+        copy_of(rows, 8).moved(rows[:3])
+    with pytest.raises(ValueError, match="bits"):
+        topk.Copy(7, rows)
     with pytest.raises(ValueError, match="path"):
         topk.search(99, rows, 20, query, 3)
 

@@ -5,6 +5,7 @@ Every backend that can run here is held to the same promises.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Sequence
 from threading import Event, Thread
@@ -287,6 +288,97 @@ def test_a_search_never_misses_a_row_that_is_there_while_another_thread_sweeps_t
     for thread in threads:
         thread.join(30)
     assert (problems, missed) == ([], [])
+
+
+@every_backend
+@pytest.mark.parametrize("count", [0, 1, 40, 700])
+def test_many_searches_give_what_each_gives_alone(backend: str, count: int):
+    ids, queries = [f"e{row % 50}" for row in range(count)], random_rows(70, seed=1)
+    index = VectorIndex.from_matrix(ids, random_rows(count) if count else np.empty((0, D)), backend)
+    for key in ("e3", "e4"):
+        index.delete(key)
+    for mask in (None, index.mask_of(["e1", "e2", "e3"])):
+        for k, floor in ((1, -2.0), (9, -2.0), (5000, 0.2), (0, -2.0)):
+            assert index.search_many(queries, k, mask, floor) == [index.search(q, k, mask, floor) for q in queries]
+    assert index.search_many([], 5) == []
+    if count:
+        with pytest.raises(InvalidVector):
+            index.search_many([queries[0], [np.nan] * D], 5)
+
+
+@every_backend
+def test_a_mask_selects_the_same_ids_after_the_rows_have_got_other_numbers(backend: str):
+    rows, query = random_rows(5), random_rows(1, seed=1)[0]
+    index = VectorIndex.from_matrix("abcde", rows, backend)
+    mask, others = index.mask_of("bd"), ~index.mask_of("bd")
+    index.add("f", rows[0])
+    assert {key for key, _ in index.search(query, 9, mask)} == {"b", "d"}
+    assert {key for key, _ in index.search(query, 9, others)} == {"a", "c", "e"}  # f came later
+    index.rebuild("edcba", rows[::-1])
+    assert index.search(query, 9, mask) == index.search(query, 9, index.mask_of("bd"))
+    index.delete("d")
+    index.rebuild("ba", rows[[1, 0]])
+    assert [key for key, _ in index.search(query, 9, mask)] == ["b"]
+    index.rebuild([], [])
+    assert index.search(query, 9, mask) == []
+
+
+@every_backend
+def test_threads_search_with_masks_and_gather_while_others_add_delete_update_and_rebuild(backend: str):
+    """Each id has vectors of its own for ever, so a row number used with another generation's ids shows."""
+    fixed, passing = [f"fixed{i}" for i in range(20)], [f"passing{i}" for i in range(200)]
+    true = {key: random_rows(2, seed=i) for i, key in enumerate(fixed + passing)}
+    index = VectorIndex(backend)
+
+    def everything() -> tuple[list[str], Matrix]:
+        keys = random.sample(fixed, len(fixed))
+        return [key for key in keys for _row in range(2)], np.concatenate([true[key] for key in keys])
+
+    index.rebuild(*everything())
+    done, problems, answered = Event(), [], [0] * 4
+
+    def ask(number: int) -> None:
+        generator = random.Random(number)
+        while not done.is_set():
+            try:
+                keys = generator.sample(fixed, 3) + generator.sample(passing, 3)
+                mask = index.mask_of(keys)
+                for key in keys:
+                    found = dict(index.search(true[key][0], 50, mask)[::-1])
+                    assert set(found) <= set(keys)
+                    assert key in passing or found[key] == pytest.approx(1, abs=1e-5)
+                for found in index.search_many([true[key][1] for key in keys[:3]], 50, mask):
+                    assert {key for key, _ in found} >= set(keys[:3])
+                held, rows, starts = index.gather(keys)
+                assert set(held) >= set(keys[:3])
+                for key, part in zip(held, np.split(rows, starts[1:]), strict=True):
+                    np.testing.assert_array_equal(part, true[key])
+                np.testing.assert_array_equal(index.rows_of(keys[0]), true[keys[0]])
+                answered[number] += 1
+            except Exception as error:
+                problems.append(repr(error))
+                return
+
+    threads = [Thread(target=ask, args=(number,)) for number in range(len(answered))]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + 3
+    while time.monotonic() < end or min(answered) < 5:
+        if problems or time.monotonic() > end + 60:
+            break
+        for key in random.sample(passing, 50):
+            index.add(key, true[key])
+        for key in random.sample(fixed, 5):
+            index.update(key, true[key])
+        for key in passing:  # leaves more tombstones than rows: swept out
+            index.delete(key)
+        if random.random() < 0.3:
+            index.rebuild(*everything())
+    done.set()
+    for thread in threads:
+        thread.join(30)
+    assert problems == []
+    assert min(answered) >= 5
 
 
 class IndexMachine(RuleBasedStateMachine):

@@ -7,14 +7,18 @@
 
 Data: clustered synthetic vectors, and with --notes real embeddings of real text (every passage of the
 notes; repeated with a little noise where more rows are wanted). Peers: numpy (matrix-vector product and
-argpartition), faiss IndexFlatIP, usearch exact, simsimd, sqlite-vec, and the time to read the float32 bytes once. All on
-one thread unless said. Medians of interleaved rounds; ratios are what to quote.
+argpartition), faiss IndexFlatIP, usearch exact, simsimd and argpartition, sqlite-vec, and the time to read the float32
+bytes once. Medians of interleaved rounds; ratios are what to quote.
+
+First on one thread. Then two searches at once, each on one thread of its own and all of one contender's over the same
+index: what a server with two clients sees, as the milliseconds that pass a query answered.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import hashlib
 import json
 import os
 import platform
@@ -23,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 # Before numpy is imported: one thread for every library, and OpenBLAS free to choose its own kernel.
@@ -34,6 +39,7 @@ for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
 import numpy as np
 from numpy.typing import NDArray
 
+from rekall.kernel import FOUR_BIT_ROWS
 from rekall.vector_index import VectorIndex
 
 Floats = NDArray[np.float32]
@@ -59,7 +65,8 @@ def embedded(folder: Path, n: int) -> Floats:
     from rekall.capture import read_markdown
     from rekall.model_manager import ModelManager
 
-    kept = Path(tempfile.gettempdir()) / f"rekall-bench-{abs(hash(str(folder.resolve()))) % 10**8}.npy"
+    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
+    kept = Path(tempfile.gettempdir()) / f"rekall-bench-{name}.npy"
     if kept.exists():
         base = np.load(kept)
     else:
@@ -89,7 +96,7 @@ def ours(rows: Floats, backend: str, copies: bool = True) -> tuple[VectorIndex, 
     searcher = index._searcher
     if backend == "kernel":
         if copies:
-            searcher.build_copies(index._store, len(rows))  # type: ignore[attr-defined]
+            searcher.build_copy(4 if len(rows) >= FOUR_BIT_ROWS else 8)  # type: ignore[attr-defined]
         else:
             searcher._copy_for = lambda *_arguments: None  # type: ignore[attr-defined]
     return index, lambda query: index.search(query, K)
@@ -105,6 +112,17 @@ def peers(rows: Floats) -> dict[str, Search]:
         return best[np.argsort(-scores[best])]
 
     found["numpy"] = by_numpy
+    try:  # before usearch, whose library carries symbols that simsimd would take for its own: it then refuses any array
+        import simsimd
+
+        def by_simsimd(query: Floats) -> object:
+            scores = np.asarray(simsimd.cdist(query.reshape(1, -1), rows, metric="inner", threads=1)).ravel()
+            best = np.argpartition(scores, -K)[-K:]
+            return best[np.argsort(-scores[best])]
+
+        found["simsimd"] = by_simsimd
+    except ImportError:
+        print("simsimd is not installed: left out", file=sys.stderr)
     try:
         import faiss
 
@@ -120,19 +138,7 @@ def peers(rows: Floats) -> dict[str, Search]:
         found["usearch"] = lambda query: search(rows, query, K, MetricKind.IP, exact=True, threads=1)
     except ImportError:
         print("usearch is not installed: left out", file=sys.stderr)
-    try:
-        import simsimd
-
-        own = rows.copy()
-
-        def by_simsimd(query: Floats) -> object:
-            distances = simsimd.cdist(query.reshape(1, -1), own, metric="inner", threads=1)
-            return np.argpartition(np.asarray(distances).ravel(), K)[:K]
-
-        found["simsimd"] = by_simsimd
-    except ImportError:
-        print("simsimd is not installed: left out", file=sys.stderr)
-    if VectorIndex.is_available("sqlite-vec") and len(rows) <= 100_000:
+    if VectorIndex.is_available("sqlite-vec"):
         found["sqlite-vec"] = ours(rows, "sqlite-vec")[1]
     return found
 
@@ -149,19 +155,40 @@ def read_floor() -> Callable[[Floats], object]:
     return lambda rows: function(rows.ctypes.data, rows.nbytes // 8)
 
 
-def medians(searches: dict[str, Search], queries: list[Floats], rounds: int) -> dict[str, float]:
-    """Return milliseconds a query: the median over all queries of `rounds` rounds, the contenders taking turns."""
+def medians(searches: dict[str, Search], queries: list[Floats], rounds: int, warm: int) -> dict[str, float]:
+    """Return milliseconds a query: the median over all queries of `rounds` rounds, the contenders taking turns.
+
+    A turn begins with `warm` queries that do not count: who comes after a contender that has emptied the caches would
+    pay for it.
+    """
     taken: dict[str, list[float]] = {name: [] for name in searches}
     for number in range(rounds + 1):
-        for name, search in list(searches.items()):
-            try:
-                times = [timed(search, query) for query in queries]
-            except TypeError as error:  # simsimd 6.5 now and then misreads the type of the same arrays
-                print(f"{name} refuses the arrays ({error}): left out", file=sys.stderr)
-                del searches[name], taken[name]
-                continue
+        for name, search in searches.items():
+            for query in queries[:warm]:
+                search(query)
+            times = [timed(search, query) for query in queries]
             if number:  # the first round warms up
                 taken[name] += times
+    return {name: float(np.median(times)) * 1000 for name, times in taken.items()}
+
+
+def two_at_once(
+    searches: dict[str, Search], queries: list[Floats], rounds: int, alone: dict[str, float]
+) -> dict[str, float]:
+    """Return milliseconds that pass a query answered, with two threads asking: medians of `rounds` rounds."""
+    taken: dict[str, list[float]] = {name: [] for name in searches}
+    with ThreadPoolExecutor(2) as pool:
+        for _round in range(rounds):
+            for name, search in searches.items():
+                times = max(1, round(20 / (alone[name] * len(queries))))  # 20 ms and more: threads start slowly
+
+                def ask(_thread: int, search: Search = search, times: int = times) -> None:
+                    for query in queries * times:
+                        search(query)
+
+                started = time.perf_counter()
+                list(pool.map(ask, range(2)))
+                taken[name].append((time.perf_counter() - started) / (2 * times * len(queries)))
     return {name: float(np.median(times)) * 1000 for name, times in taken.items()}
 
 
@@ -181,18 +208,19 @@ def measure(rows: Floats, label: str) -> dict[str, object]:
     searches: dict[str, Search] = {"rekall": quick, "rekall, plain scan": ours(rows, "kernel", copies=False)[1]}
     searches |= peers(rows)
     searches["read floor"] = lambda _query: floor(rows)
-    times = medians(searches, queries, max(3, min(50, 300_000 // n)))
+    times = medians(searches, queries, max(3, min(50, 600_000 // n)), 20 if n <= 10_000 else 1)
+    two = two_at_once(searches, queries, max(3, min(15, 300_000 // n)), times)
     names = {key for key, _score in index.search(queries[0], K)}
     assert names == {str(row) for row in np.argsort(-(rows @ queries[0]))[:K]}, "the kernel's answer is wrong"
-    return {"data": label, "n": n, "d": d, "ms": times, "bytes": index.stats()["bytes"]}
+    return {"data": label, "n": n, "d": d, "ms": times, "ms_two_at_once": two, "bytes": index.stats()["bytes"]}
 
 
-def table(rows: list[dict[str, object]]) -> str:
+def table(rows: list[dict[str, object]], which: str = "ms") -> str:
     """Return the results as Markdown: milliseconds, then how many times as long as ours."""
-    names = list(dict.fromkeys(name for row in rows for name in row["ms"]))  # type: ignore[attr-defined]
+    names = list(dict.fromkeys(name for row in rows for name in row[which]))  # type: ignore[attr-defined]
     lines = ["| data | n | d | " + " | ".join(names) + " |", "|" + "---|" * (len(names) + 3)]
     for row in rows:
-        times: dict[str, float] = row["ms"]  # type: ignore[assignment]
+        times: dict[str, float] = row[which]  # type: ignore[assignment]
         cells = []
         for name in names:
             value = times.get(name)
@@ -242,10 +270,12 @@ def main() -> None:
             print(table(results[-1:]).splitlines()[-1], flush=True)
     if options.million:
         results.append(measure(clustered(1_000_000, 384), "clustered"))
+        print(table(results[-1:]).splitlines()[-1], flush=True)
     print(
         f"\n{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, numpy {np.__version__}\n"
     )
     print(table(results))
+    print(f"\nTwo searches at once\n\n{table(results, 'ms_two_at_once')}")
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
     if options.plot:

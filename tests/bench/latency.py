@@ -38,7 +38,11 @@ class Home:
         self.folder = folder
         self.run = Path(tempfile.mkdtemp(prefix="rk", dir="/tmp"))
         kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-        self.env = kept | {"HOME": str(folder), "XDG_RUNTIME_DIR": str(self.run), "REKALL_DB": str(folder / "rekall.db")}
+        self.env = kept | {
+            "HOME": str(folder),
+            "XDG_RUNTIME_DIR": str(self.run),
+            "REKALL_DB": str(folder / "rekall.db"),
+        }
 
     def seconds(self, command: list[str], stdin: int = NULL) -> float:
         """Return how long a process takes from its start to its end."""

@@ -60,8 +60,8 @@ static void check_copy(const topk_job *job, int path, int bits, size_t k, const 
     float *score2 = calloc(wanted, sizeof *score2);
     topk_copy copy = {bits, codes, meta};
     topk_work work;
-    topk_encode(bits, job->rows, 0, n / 2, job->d, codes, meta);
-    topk_encode(bits, job->rows, n / 2, n, job->d, codes, meta);
+    topk_encode(path, bits, job->rows, 0, n / 2, job->d, codes, meta);
+    topk_encode(path, bits, job->rows, n / 2, n, job->d, codes, meta);
     if (topk_two_stage(path, job, &copy, k, idx2, score2, &work) != found) fail("another count", path, n, job->d, k);
     if (found && (memcmp(idx, idx2, found * sizeof *idx) || memcmp(score, score2, found * sizeof *score)))
         fail(bits == 8 ? "8 bits differ" : "4 bits differ", path, n, job->d, k);
