@@ -29,6 +29,8 @@ CATCH_UP = 32
 LONGEST_CAUGHT_UP = 60_000
 # Entries embedded between two commits: about a second's work, all that an interruption loses.
 BATCH = 25
+# Passages fetched beyond what so many entries usually have, as a factor.
+SPARE = 1.125
 # Queries of a process that sqlite-vec answers before the vectors are read into memory.
 COLD_QUERIES = 3
 
@@ -98,9 +100,9 @@ class EmbeddingService:
         candidates = dict.fromkeys([*(key for key, _score in matches.found), *pool])
         known = {key: near[key] for key in candidates if key in near}
         rest = self._cosines(source, (key for key in candidates if key not in near), query)
-        hits = fuse(matches, known | rest)
+        hits = fuse(matches, known | rest, k)
         beyond = {key: cosine for key, cosine in near.items() if key not in candidates}
-        return (hits + [Hit(hit.id, 0.0, cosine=hit.cosine) for hit in by_meaning(beyond)])[:k]
+        return hits + [Hit(hit.id, 0.0, cosine=hit.cosine) for hit in by_meaning(beyond)][: k - len(hits)]
 
     def words_search(self, text: str, k: int = 10, filters: Filters | None = None) -> list[Hit]:
         """Return up to k hits by words alone, best first. Needs no model and no vectors."""
@@ -215,16 +217,16 @@ class EmbeddingService:
     ) -> dict[str, float]:
         """Return the `count` nearest entries and the cosine of each one's best passage, best first.
 
-        Passages are fetched twice as many as entries are wanted, and twice as many again until
-        there are enough different entries.
+        As many passages are fetched as so many entries usually have, and some to spare (two ways of summing
+        may differ at the cut); then twice as many, until there are enough different entries.
         """
         source = source or self._source()
         self._asked += 1
-        there = source.count()
+        there, entries = source.count(), source.count_entries()
         wanted, rows = min(count, there), 0
         found: dict[str, None] = {}
         while len(found) < wanted and rows < there:
-            rows = min(there, max(rows, wanted) * 2)
+            rows = min(there, rows * 2 or int(wanted * min(2.0, there / max(1, entries)) * SPARE) + 1)
             passages = source.passages(query, rows, filters)
             found = dict.fromkeys(passages)
             if len(passages) < rows:

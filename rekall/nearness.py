@@ -27,6 +27,9 @@ class Nearness(Protocol):
     def count(self) -> int:
         """Return how many passages there are."""
 
+    def count_entries(self) -> int:
+        """Return how many entries there are, about: some may have no vector yet."""
+
     def passages(self, query: Matrix, rows: int, filters: Filters | None) -> list[str]:
         """Return the entry ids of up to `rows` nearest passages, the nearest first; ids may repeat."""
 
@@ -132,6 +135,9 @@ class _InMemory:
     def count(self) -> int:
         return len(self._index)
 
+    def count_entries(self) -> int:
+        return self._index.count_ids()
+
     def passages(self, query: Matrix, rows: int, filters: Filters | None) -> list[str]:
         mask = self._index.mask_of(self._database.ids(filters)) if filters else None
         return [key for key, _score in self._index.search(query, rows, mask)]
@@ -154,6 +160,9 @@ class Stored:
 
     def count(self) -> int:
         return self._database.count_vectors(self._model)
+
+    def count_entries(self) -> int:
+        return self._database.count()
 
     def passages(self, query: Matrix, rows: int, filters: Filters | None) -> list[str]:
         return self._database.nearest_passages(to_blob(query), rows, filters)

@@ -41,7 +41,7 @@ class Hit:
 def by_words(matches: Matches) -> list[Hit]:
     """Return the hits of the words arm alone."""
     most = _highest(matches)
-    return _ordered([_hit(key, bm25, most, None, None) for key, bm25 in matches.found])
+    return _ordered([Hit(key, words := round(bm25 / most, 6), words, round(bm25, 6)) for key, bm25 in matches.found])
 
 
 def by_meaning(cosines: Mapping[str, float]) -> list[Hit]:
@@ -49,8 +49,10 @@ def by_meaning(cosines: Mapping[str, float]) -> list[Hit]:
     return _ordered([Hit(key, cosine, meaning=cosine, cosine=cosine) for key, cosine in cosines.items()])
 
 
-def fuse(matches: Matches, cosines: Mapping[str, float], weight: float = MEANING_WEIGHT) -> list[Hit]:
-    """Return every candidate of either arm in one order, best first, ties by id.
+def fuse(
+    matches: Matches, cosines: Mapping[str, float], k: int | None = None, weight: float = MEANING_WEIGHT
+) -> list[Hit]:
+    """Return the k best candidates of either arm (None: all) in one order, best first, ties by id.
 
     `cosines` holds the cosine of every candidate that has a vector, those found by words included.
     """
@@ -58,32 +60,29 @@ def fuse(matches: Matches, cosines: Mapping[str, float], weight: float = MEANING
     low, high = min(cosines.values(), default=0.0), max(cosines.values(), default=0.0)
     spread = (high - low) or 1.0
     bm25 = dict(matches.found)
-    hits = []
+    scored = []
     for key in dict.fromkeys([*bm25, *cosines]):
-        cosine = cosines.get(key)
+        score, cosine = bm25.get(key), cosines.get(key)
+        words = None if score is None else round(score / most, 6)
         meaning = None if cosine is None else (cosine - low) / spread
-        hits.append(_hit(key, bm25.get(key), most, meaning, cosine, weight))
-    return _ordered(hits)
+        scored.append((-round((words or 0.0) + weight * (meaning or 0.0), 6), key, words, meaning))
+    scored.sort()  # no two have the same key
+    return [
+        Hit(
+            key,
+            -score,
+            words,
+            None if words is None else round(bm25[key], 6),
+            None if meaning is None else round(meaning, 6),
+            cosines.get(key),
+        )
+        for score, key, words, meaning in scored[:k]
+    ]
 
 
 def _highest(matches: Matches) -> float:
     """Return what counts as a perfect match by words: the ideal, or the best hit if it is above that."""
     return max([matches.ideal, *(score for _id, score in matches.found)])
-
-
-def _hit(
-    key: str, bm25: float | None, most: float, meaning: float | None, cosine: float | None, weight: float = 0.0
-) -> Hit:
-    words = None if bm25 is None else round(bm25 / most, 6)
-    score = (words or 0.0) + weight * (meaning or 0.0)
-    return Hit(
-        key,
-        round(score, 6),
-        words,
-        None if bm25 is None else round(bm25, 6),
-        None if meaning is None else round(meaning, 6),
-        cosine,
-    )
 
 
 def _ordered(hits: list[Hit]) -> list[Hit]:

@@ -148,6 +148,10 @@ class VectorIndex:
     def __len__(self) -> int:
         return len(self._ids) - self._dead
 
+    def count_ids(self) -> int:
+        """Return how many different ids the rows bear."""
+        return len(self._rows)
+
     def __contains__(self, key: str) -> bool:
         return key in self._rows
 

@@ -18,6 +18,11 @@ from rekall.schema import FTS_WEIGHTS, TOKENIZER, Connection
 # Where the cut is made. MRR@10 and recall@10 on the development sets: decision 022.
 POSTINGS = 2000
 
+# Rows fetched beyond the cut, for those that tie with the last one; if more do, the query is asked again for all.
+TIED = 100
+# Words whose frequency is kept.
+MOST_COUNTED = 10_000
+
 _BM25 = f"bm25(entries_fts, {', '.join(str(weight) for weight in FTS_WEIGHTS.values())})"
 
 
@@ -45,20 +50,34 @@ class Words:
         self._scratch = open_memory()
         self._scratch.execute(f"CREATE VIRTUAL TABLE query USING fts5(word, tokenize='{TOKENIZER}')")
         self._scratch.execute("CREATE VIRTUAL TABLE stems USING fts5vocab(query, 'instance')")
+        self._counted: dict[str, int] = {}  # stem → document frequency, at
+        self._revision: int | None = None  # this revision of the base
+        self._total = 0
         connection.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab('main', 'entries_fts', 'row')")
 
     def close(self) -> None:
         """Let the table in memory go. The base is its owner's."""
         self._scratch.close()
 
-    def search(self, text: str, k: int, condition: str = "1", parameters: Sequence[object] = ()) -> Matches:
+    def search(
+        self,
+        text: str,
+        k: int,
+        condition: str = "1",
+        parameters: Sequence[object] = (),
+        revision: int | None = None,
+    ) -> Matches:
         """Return up to k entries that hold words of `text`, best first, ties by id.
 
         Any text is a safe query: its words are looked up one by one, each between quotes.
-        `condition` is SQL over the entries table (`e`), applied before the cut at k.
+        `condition` is SQL over the entries table (`e`), applied before the cut at k. What was counted for
+        an earlier query is used again at the same `revision`: counting reads a word's whole list of entries.
         """
+        if revision is None or revision != self._revision or len(self._counted) > MOST_COUNTED:
+            self._counted, self._revision = {}, revision
+            self._total = self._base.execute("SELECT count(*) FROM entries").fetchone()[0]
+        total = self._total
         known, unknown = self._frequencies(terms(text))
-        total = self._base.execute("SELECT count(*) FROM entries").fetchone()[0]
         ideal = sum(_rarity(total, count) for count, _word in known) + unknown * _rarity(total, 0)
         used = _rarest(known, POSTINGS)
         found = self._ranked(known[:used], k, condition, parameters)
@@ -70,10 +89,16 @@ class Words:
         """Return (document frequency, word) of the words the base holds, rarest first, and how many it does not."""
         frequency: dict[str, tuple[int, str]] = {}
         for word, stem in self._stems(words):
-            row = self._base.execute("SELECT doc FROM temp.vocabulary WHERE term = ?", (stem,)).fetchone()
-            frequency.setdefault(stem, (row[0] if row else 0, word))
+            frequency.setdefault(stem, (self._count(stem), word))
         known = sorted(pair for pair in frequency.values() if pair[0])
         return known, len(frequency) - len(known)
+
+    def _count(self, stem: str) -> int:
+        """Return how many entries hold a stem."""
+        if stem not in self._counted:
+            row = self._base.execute("SELECT doc FROM temp.vocabulary WHERE term = ?", (stem,)).fetchone()
+            self._counted[stem] = row[0] if row else 0
+        return self._counted[stem]
 
     def _stems(self, words: list[str]) -> list[tuple[str, str]]:
         """Return (word, stem) as the index's tokenizer sees them."""
@@ -96,9 +121,9 @@ class Words:
         rows = self._base.execute(
             f"SELECT e.id, s.score FROM ({scored} ORDER BY score DESC LIMIT ?) s JOIN entries e ON e.rowid = s.place "
             "ORDER BY s.score DESC, e.id",
-            (*values, k + 1),
+            (*values, k + TIED),
         ).fetchall()
-        if len(rows) > k and rows[k - 1][1] == rows[k][1]:  # a tie across the cut goes by id as well
+        if len(rows) == k + TIED and rows[k - 1][1] == rows[-1][1]:  # a tie across the cut goes by id as well
             rows = self._base.execute(
                 f"SELECT e.id, s.score FROM ({scored}) s JOIN entries e ON e.rowid = s.place "
                 "ORDER BY s.score DESC, e.id LIMIT ?",

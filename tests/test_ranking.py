@@ -51,7 +51,7 @@ def test_meaning_is_stretched_over_the_candidates_and_added():
 
 @pytest.mark.parametrize(("weight", "first"), [(0.0, "w"), (0.4, "w"), (0.6, "m"), (2.0, "m")])
 def test_the_weight_decides_between_the_arms(weight: float, first: str):
-    assert fuse(matches({"w": 4.0}, 8.0), {"w": 0.1, "m": 0.9}, weight)[0].id == first
+    assert fuse(matches({"w": 4.0}, 8.0), {"w": 0.1, "m": 0.9}, weight=weight)[0].id == first
 
 
 def test_an_entry_both_arms_name_goes_before_one_that_only_one_names():
@@ -83,7 +83,7 @@ def test_one_candidate_or_equal_cosines_divide_nothing_by_zero():
 def test_every_candidate_comes_once_best_first_with_its_parts(
     found: list[tuple[str, float]], ideal: float, near: dict[str, float], weight: float
 ):
-    hits = fuse(Matches(found, ideal), near, weight)
+    hits = fuse(Matches(found, ideal), near, weight=weight)
     assert sorted(hit.id for hit in hits) == sorted({*dict(found), *near})
     assert hits == sorted(hits, key=lambda hit: (-hit.score, hit.id))
     for hit in hits:

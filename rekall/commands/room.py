@@ -241,7 +241,7 @@ class Room:
         Raises Cancelled as soon as it is seen that nobody waits.
         """
         self.check_wanted()
-        if not text.strip() or not self.reading().count():
+        if not text.strip() or self.reading().is_empty():
             return []
         if arm == "words":
             return self._by_words(text, count, filters)
