@@ -25,7 +25,8 @@ static volatile sig_atomic_t taken;
 
 enum { NOTED = 4 };
 static const int noted[NOTED] = {SIGINT, SIGWINCH, SIGTSTP, SIGCONT};
-static const int fatal[] = {SIGHUP, SIGTERM, SIGQUIT, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGALRM, SIGUSR1, SIGUSR2};
+static const int fatal[] = {SIGHUP, SIGTERM, SIGQUIT, SIGABRT, SIGSEGV, SIGBUS,
+                            SIGFPE, SIGILL,  SIGALRM, SIGUSR1, SIGUSR2};
 static struct sigaction pipe_before, noted_before[NOTED];
 static sigset_t mask_before;
 static int begun; /* how many of `noted` are ours */
