@@ -129,6 +129,7 @@ void tty_suspend(void) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTSTP);
+    sigaddset(&set, SIGCONT); /* is noted here, not once more in the next wait */
     tty_restore(true);
     signal(SIGTSTP, SIG_DFL);
     raise(SIGTSTP);
