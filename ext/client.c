@@ -160,6 +160,7 @@ static int become_python(char *const words[], bool in_vain) {
     memcpy(arguments + have, words, count * sizeof *words);
     signals_restore();
     if (path) execv(path, arguments);
+    free(arguments);
     if (path)
         say(NO_PYTHON, path, strerror(errno));
     else
