@@ -95,7 +95,7 @@ class Terminal:
         )
         for fd in fds:
             os.close(fd)
-        self._said = os.fdopen(said[0], buffering=1)
+        self._said, self._heard = said[0], b""
         self.job: int = self.heard("job")
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -116,8 +116,13 @@ class Terminal:
 
     def heard(self, what: str) -> int:
         """Return what the shell says next, which must be `what`."""
-        assert select.select([self._said], [], [], 20)[0], self.drawn
-        said, value = json.loads(self._said.readline() or '["nothing", 0]')
+        while b"\n" not in self._heard:
+            assert select.select([self._said], [], [], 20)[0], self.drawn
+            piece = os.read(self._said, 4096)
+            assert piece, self.drawn
+            self._heard += piece
+        line, self._heard = self._heard.split(b"\n", 1)
+        said, value = json.loads(line)
         assert said == what, (said, value, self.drawn)
         return int(value)
 
@@ -157,7 +162,7 @@ class Terminal:
         if not self._closing:
             self.hang_up()
         os.close(self._theirs)
-        self._said.close()
+        os.close(self._said)
 
     @property
     def output(self) -> bytes:
