@@ -20,25 +20,28 @@
 
 static const char *const messages[][2] = {
     [NOT_OURS] = {"%s belongs to user %lu, not to you; answered without the warm process: remove it or set TMPDIR",
-                  "%s appartient à l'utilisateur %lu, pas à vous ; réponse sans processus résident : supprimez-le ou définissez TMPDIR"},
+                  "%s appartient à l'utilisateur %lu, pas à vous ; réponse sans processus résident : "
+                  "supprimez-le ou définissez TMPDIR"},
     [OPEN_TO_OTHERS] = {"%s is open to others (mode %04o); answered without the warm process: chmod 700 %s",
                         "%s est ouvert à d'autres (mode %04o) ; réponse sans processus résident : chmod 700 %s"},
     [NO_FOLDER] = {"%s is a link or a file, not a folder; answered without the warm process: remove it",
                    "%s est un lien ou un fichier, pas un dossier ; réponse sans processus résident : supprimez-le"},
     [NOT_OUR_SERVER] = {"%s/s: another user's process listens there; answered without it: remove the folder",
-                        "%s/s : le processus d'un autre utilisateur y écoute ; réponse sans lui : supprimez le dossier"},
+                        "%s/s : le processus d'un autre utilisateur y écoute ; réponse sans lui : "
+                        "supprimez le dossier"},
     [NO_PYTHON] = {"%s cannot be run: %s; install rekall again", "%s ne peut être lancé : %s ; réinstallez rekall"},
     [NO_OWN_FOLDER] = {"the folder of this program cannot be told (no /proc?); run rekall-py instead",
                        "le dossier de ce programme est introuvable (pas de /proc ?) ; lancez plutôt rekall-py"},
-    [OUTCOME_UNKNOWN] = {"the warm process ended or was left while it wrote, whether it did is not known; repeat it with "
-                         "REKALL_REQUEST_ID=%s, which keeps it once",
-                         "le processus résident s'est arrêté ou a été quitté en pleine écriture, le résultat est inconnu ; "
-                         "recommencez avec REKALL_REQUEST_ID=%s, qui ne garde qu'une fois"},
+    [OUTCOME_UNKNOWN] = {"the warm process ended or was left while it wrote, whether it did is not known; "
+                         "repeat it with REKALL_REQUEST_ID=%s, which keeps it once",
+                         "le processus résident s'est arrêté ou a été quitté en pleine écriture, le résultat est "
+                         "inconnu ; recommencez avec REKALL_REQUEST_ID=%s, qui ne garde qu'une fois"},
     [CUT_SHORT] = {"the warm process ended before its answer did; ask again",
                    "le processus résident s'est arrêté avant la fin de sa réponse ; reposez la question"},
-    [NOT_UNDERSTOOD] = {"the warm process sent a frame that means nothing (type %u, %lu bytes); run rekall server restart, ask again",
-                        "le processus résident a envoyé une trame sans signification (type %u, %lu octets) ; lancez rekall server "
-                        "restart, reposez la question"},
+    [NOT_UNDERSTOOD] = {"the warm process sent a frame that means nothing (type %u, %lu bytes); "
+                        "run rekall server restart, then ask again",
+                        "le processus résident a envoyé une trame sans signification (type %u, %lu octets) ; "
+                        "lancez rekall server restart, puis reposez la question"},
     [PLAIN_REASON] = {"%s", "%s"},
 };
 
@@ -157,6 +160,7 @@ static int become_python(char *const words[], bool in_vain) {
     memcpy(arguments + have, words, count * sizeof *words);
     signals_restore();
     if (path) execv(path, arguments);
+    free(arguments);
     if (path)
         say(NO_PYTHON, path, strerror(errno));
     else

@@ -81,7 +81,8 @@ size_t get_length(const unsigned char *at);
 /* How a conversation goes on or ends, beside an exit status. */
 enum { GO_ON = -1, LOCALLY = -2, ENDED = -3, OTHER_VERSION = -4 };
 
-/* Ask the connected server. Returns the exit status, or LOCALLY (nothing was done), ENDED (before `A`), OTHER_VERSION. */
+/* Ask the connected server. Returns the exit status, or LOCALLY (nothing was done), ENDED (before `A`) or
+ * OTHER_VERSION. */
 int converse(int server, char *const words[]);
 
 /* ---- place.c ---- */

@@ -16,7 +16,10 @@
 extern char **environ;
 
 static void put(struct queue *queue, const void *bytes, size_t length) {
-    if (queue->from == queue->to) queue->from = queue->to = 0;
+    if (queue->to + length > queue->size && queue->from) {
+        memmove(queue->bytes, queue->bytes + queue->from, queue->to - queue->from);
+        queue->to -= queue->from, queue->from = 0;
+    }
     if (queue->to + length > queue->size) {
         queue->size = 2 * (queue->to + length);
         if (!(queue->bytes = realloc(queue->bytes, queue->size))) _exit(fail(strerror(ENOMEM)));

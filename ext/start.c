@@ -124,8 +124,8 @@ static void become_server(const struct place *place, const char *python, int rea
     _exit(127);
 }
 
-/* Start a server and wait until it listens. False: it will not, or not soon. */
-static bool launch(const struct place *place) {
+/* Start a server and wait until it listens. False: it will not, or not by then. */
+static bool launch(const struct place *place, int64_t deadline) {
     const char *python = python_path();
     int ready[2];
     if (!python || pipe(ready)) return false;
@@ -138,7 +138,6 @@ static bool launch(const struct place *place) {
     }
     close(ready[1]);
     while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
-    const int64_t deadline = now_ms() + START_MS;
     struct pollfd wait = {ready[0], POLLIN, 0};
     char byte;
     int64_t left;
@@ -148,7 +147,8 @@ static bool launch(const struct place *place) {
     return listens;
 }
 
-/* One starts it; the others wait for that, but no longer than one start may take. */
+/* One starts it; the others wait for that. Waiting and starting together may take no longer than one start: where
+ * starts fail, many clients would else wait for each other's, one after the other. */
 static int start_server(struct place *place, int folder) {
     const int lock = openat(folder, "start.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (lock < 0) return -1;
@@ -159,7 +159,8 @@ static int start_server(struct place *place, int folder) {
         if ((server = connect_to(place)) >= 0 || now_ms() >= deadline) break;
         poll(NULL, 0, 10);
     }
-    if (held && (server = connect_to(place)) < 0 && nobody_listens() && launch(place)) server = connect_to(place);
+    if (held && (server = connect_to(place)) < 0 && nobody_listens() && launch(place, deadline))
+        server = connect_to(place);
     close(lock);
     return server;
 }

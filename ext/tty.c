@@ -25,7 +25,8 @@ static volatile sig_atomic_t taken;
 
 enum { NOTED = 4 };
 static const int noted[NOTED] = {SIGINT, SIGWINCH, SIGTSTP, SIGCONT};
-static const int fatal[] = {SIGHUP, SIGTERM, SIGQUIT, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGALRM, SIGUSR1, SIGUSR2};
+static const int fatal[] = {SIGHUP, SIGTERM, SIGQUIT, SIGABRT, SIGSEGV, SIGBUS,
+                            SIGFPE, SIGILL,  SIGALRM, SIGUSR1, SIGUSR2};
 static struct sigaction pipe_before, noted_before[NOTED];
 static sigset_t mask_before;
 static int begun; /* how many of `noted` are ours */
@@ -128,6 +129,7 @@ void tty_suspend(void) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTSTP);
+    sigaddset(&set, SIGCONT); /* is noted here, not once more in the next wait */
     tty_restore(true);
     signal(SIGTSTP, SIG_DFL);
     raise(SIGTSTP);
@@ -194,13 +196,14 @@ int tty_run(char *const words[], const char *text, size_t length) {
     if (!child) become_program(words, ends[0], had);
     if (ends[0] >= 0) close(ends[0]);
     struct sigaction interrupt, quit, stop, quiet = {.sa_handler = SIG_IGN}, plain = {.sa_handler = SIG_DFL};
-    sigset_t stops, mask;
-    sigemptyset(&stops);
-    sigaddset(&stops, SIGTSTP);
-    sigaction(SIGINT, &quiet, &interrupt); /* one that waits is dropped, too */
+    sigset_t let_in, mask;
+    sigemptyset(&let_in);
+    sigaddset(&let_in, SIGTSTP);
+    sigaddset(&let_in, SIGINT); /* ignored, but while it is blocked it would wait for us all the same */
+    sigaction(SIGINT, &quiet, &interrupt);
     sigaction(SIGQUIT, &quiet, &quit);
     sigaction(SIGTSTP, &plain, &stop); /* Ctrl-Z stops both */
-    sigprocmask(SIG_UNBLOCK, &stops, &mask);
+    sigprocmask(SIG_UNBLOCK, &let_in, &mask);
     if (child > 0) write_all(ends[1], text, length);
     if (ends[1] >= 0) close(ends[1]);
     while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) continue;

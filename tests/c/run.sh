@@ -1,5 +1,6 @@
 #!/bin/sh
-# The kernel under every compiler and processor at hand. Fails if one that ought to be here is missing.
+# The kernel under every compiler and processor at hand, and the client under those that watch memory.
+# Fails if one that ought to be here is missing. PYTHON runs the client's tests.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 ext=$here/../../ext
@@ -20,3 +21,14 @@ check "clang -O3" "clang -O3" ""
 check "gcc, address and undefined" "gcc -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" ""
 check "clang, address and undefined" "clang -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" ""
 check "aarch64 under qemu" "aarch64-linux-gnu-gcc -O3 -static" "qemu-aarch64"
+
+client() { # name, compiler and flags
+    printf '%-28s ' "$1"
+    # shellcheck disable=SC2086 # words on purpose
+    sh "$here/client.sh" "$out/rekall" $2
+    REKALL_TEST_CLIENT=$out/rekall ${PYTHON:-python3} -m pytest -q -p no:cacheprovider \
+        "$here/../test_client.py" "$here/../test_client_terminal.py" | tail -1
+}
+
+sh "$here/client.sh" "$out/rekall" gcc -O2
+client "client: clang, both sanitizers" "clang -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
