@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from rekall.commands import Room
-from rekall.door import Caller, asked, base_of, carry_out, config_of, fail, refuse, terminal_of
+from rekall.door import Caller, asked, base_of, carry_out, config_of, fail, is_interactive, refuse, terminal_of
 from rekall.errors import CANCELLED, RekallError
 from rekall.language import _, speaking
 from rekall.protocol import Request, Response, Terminal
@@ -69,6 +69,10 @@ def _answer(words: Sequence[str], response: Response) -> None:
         from rekall.server import serve
 
         serve(base_of(request), config_of(request), os.environ, request.options.ready)
+    elif is_interactive(request):
+        from rekall.interactive import run_here
+
+        run_here(request, response, config_of(request))
     elif not (request.command == "stats" and _asked_the_server(words, request, response)):
         carry_out(request, response, lambda request: Room(base_of(request), config_of(request)))
 

@@ -10,18 +10,32 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import struct
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, cast
 
 from rekall import __version__, frames
 from rekall.client import peer_uid
-from rekall.door import Caller, asked, base_of, carry_out, fail, reads_stdin, refuse, terminal_of, with_id
+from rekall.door import (
+    Caller,
+    asked,
+    base_of,
+    carry_out,
+    fail,
+    is_interactive,
+    no_terminal,
+    reads_stdin,
+    refuse,
+    terminal_of,
+    with_id,
+)
 from rekall.entry import new_id
 from rekall.errors import CANCELLED, ERROR, RekallError
 from rekall.frames import BadFrame, Hello
@@ -35,7 +49,9 @@ if TYPE_CHECKING:
     import logging
 
     from rekall.commands import Room
+    from rekall.desk import Desk
     from rekall.rooms import Rooms
+    from rekall.screens import RemoteScreen
 
 # Whoever connects says what it wants, and then that it is there, or is sent away.
 HELLO_SECONDS = 10.0
@@ -65,6 +81,7 @@ class Host(Protocol):
     def closed(self, conversation: Conversation) -> None: ...
     def expects(self, request: Request) -> None: ...
     def begin(self, conversation: Conversation, waits: bool) -> None: ...
+    def desk(self, request: Request) -> Desk: ...
     def control(self, action: str, response: Response) -> None: ...
     def wake(self) -> None: ...
     def leave(self) -> None: ...
@@ -114,6 +131,9 @@ class Conversation(asyncio.Protocol):
         self._writes = False
         self._is_wanted = True
         self._is_answered = False
+        self._screen: RemoteScreen | None = None
+        self._typed: list[bytes] = []  # before there was a screen
+        self._app: asyncio.Task[None] | None = None
         self._room: Room | None = None
         self._room_lock = Lock()
         self._since = time.monotonic()
@@ -156,14 +176,25 @@ class Conversation(asyncio.Protocol):
             self._take_hello(Hello.decode(payload))
         elif kind == frames.GO and self._hello and not self._is_answered:
             self._is_answered = True
-            self._host.begin(self, waits=self._stdin is not None)
+            if self._request and is_interactive(self._request):
+                self._app = self._host.loop.create_task(self._interact(self._request, self._hello))
+            else:
+                self._host.begin(self, waits=self._stdin is not None)
         elif kind == frames.STDIN and self._stdin:
             self._stdin.feed(payload)
         elif kind == frames.STDIN_END and self._stdin:
             self._stdin.end()
+        elif kind == frames.KEYS and not self._screen:
+            self._typed.append(payload)
+        elif kind == frames.KEYS and self._screen:
+            self._screen.keys(payload)
+        elif kind == frames.SIZE and self._screen:
+            self._screen.resize(*struct.unpack(">HH", payload))
+        elif kind == frames.CHILD and self._screen:
+            self._screen.child_ended(payload[0] if payload else 127)
         elif kind == frames.CANCEL:
             self._cancel()
-        elif kind not in (frames.STDIN, frames.STDIN_END, frames.SIZE, frames.KEYS):  # those may cross our X
+        elif kind not in (frames.STDIN, frames.STDIN_END, frames.SIZE, frames.CHILD):  # those may cross our X
             raise BadFrame(f"an unexpected frame {kind!r}")
 
     def _take_hello(self, hello: Hello) -> None:
@@ -177,6 +208,8 @@ class Conversation(asyncio.Protocol):
             try:
                 caller = self._caller(hello)
                 request = asked(hello.words, caller) if caller else None
+                if request and is_interactive(request) and "t" not in hello.terminals:
+                    raise no_terminal()
             except RekallError as error:
                 self._mistake = error
                 self._write(frames.acknowledgement(0, new_id()))
@@ -222,6 +255,8 @@ class Conversation(asyncio.Protocol):
         self._writes = request.command not in ("--version", "server") and find_command(request.command).writes
         self._request = request
         flags = frames.WRITES if self._writes else 0
+        if is_interactive(request):
+            flags |= frames.INTERACTIVE
         if reads_stdin(request):
             flags |= frames.WANTS_STDIN
         else:
@@ -241,6 +276,8 @@ class Conversation(asyncio.Protocol):
     def _give_up(self) -> None:
         """Let whoever works for this client know that nobody waits."""
         self._is_wanted = False
+        if self._app and not self._app.done():
+            self._app.cancel()
         if self._stdin:
             self._stdin.end()
         if not self._writes:
@@ -270,6 +307,27 @@ class Conversation(asyncio.Protocol):
     def _abort(self) -> None:
         if self._transport:
             self._transport.abort()
+
+    # --- an app on the client's terminal; all of it in the loop ---
+
+    async def _interact(self, request: Request, hello: Hello) -> None:
+        """Let an app run on the client's terminal until it is left, or the client goes."""
+        interactive = await asyncio.to_thread(import_module, "rekall.interactive")
+        response = Response(sink := SocketSink(self), "e" in hello.terminals)
+        self._screen = interactive.remote_screen(self._write, hello.columns, hello.rows, hello.env)
+        for keys in self._typed:
+            self._screen.keys(keys)
+        with speaking(hello.env):
+            try:
+                await interactive.run(request, response, self._screen, self._host.desk(request))
+            except RekallError as error:
+                refuse(response, error)
+            except Exception as error:
+                self._fail(response, error)
+            finally:
+                self._screen.close()
+        self._finish(sink.taken() + frames.frame(frames.STATUS, bytes([response.status])))
+        self._host.wake()
 
     # --- the answering thread's side ---
 
@@ -301,6 +359,14 @@ class Conversation(asyncio.Protocol):
             self._host.loop.call_soon_threadsafe(self._finish, last)
         if response.after:
             self._host.wake()
+
+    def _fail(self, response: Response, error: Exception) -> None:
+        """End an answer that broke off where nobody expected it."""
+        places = where(error)
+        self._host.log.error("%s", places)
+        response.status = ERROR
+        place = places.splitlines()[-1]
+        response.note(_("rekall: an error of rekall itself ({where}); rekall doctor tells more").format(where=place))
 
     def _make(self, response: Response) -> None:
         if self._mistake:

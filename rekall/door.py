@@ -20,7 +20,7 @@ from rekall.entry import is_id
 from rekall.errors import ERROR, RekallError, UsageError
 from rekall.language import _
 from rekall.protocol import Request, Response, Terminal
-from rekall.usage import parse
+from rekall.usage import find_command, parse
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,16 @@ def config_of(request: Request) -> Config:
         if mending or request.command in ("help", "--version", "server", "doctor"):
             return Config(path, {})
         raise
+
+
+def is_interactive(request: Request) -> bool:
+    """Tell whether the answer is an app that draws on the caller's terminal."""
+    return request.command != "--version" and find_command(request.command).is_interactive
+
+
+def no_terminal() -> UsageError:
+    """Return the error of an app that has nowhere to appear."""
+    return UsageError(_("there is no terminal to draw on; without one, write: rekall search"))
 
 
 def reads_stdin(request: Request) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
 
@@ -111,9 +112,9 @@ class Rooms:
 
     def warm_up(self) -> None:
         """Load what the next query will want, behind the first answer: NumPy, the model."""
-        import rekall.embeddings  # noqa: F401
-
         self._household.models.start_loading()
+        for module in ("rekall.embeddings", "rekall.interactive"):
+            import_module(module)
 
     def let_go_of_idle(self, idle_seconds: float) -> bool:
         """Let go of what was not used for long: the model, then the vectors; tell whether anything went."""

@@ -26,6 +26,7 @@ from typing import NoReturn
 from rekall import __version__
 from rekall.config import PROJECT_FOLDER, Base, Config
 from rekall.conversation import Conversation
+from rekall.desk import Desk
 from rekall.embedder import Embedder
 from rekall.errors import RekallError
 from rekall.language import _
@@ -187,6 +188,10 @@ class Server:
         if conversation.is_about_entries:  # who asks how things are keeps nothing in memory
             self._last_request = time.monotonic()
             self._embedder.start()
+
+    def desk(self, request: Request) -> Desk:
+        """Return what an app on a client's terminal works with."""
+        return Desk(request, self.rooms.lend, self._pool)
 
     def wake(self) -> None:
         """Embed what waits for it, soon."""

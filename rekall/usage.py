@@ -25,6 +25,7 @@ class Command:
 
     `is_local`: it belongs in the caller's own process, because it runs for long, talks to the terminal, or is
     about the warm process itself. `writes`: once begun it is not repeated or broken off.
+    `is_interactive`: it draws on the terminal and reads keys.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Command:
     synopsis: str = ""
     is_local: bool = False
     writes: bool = False
+    is_interactive: bool = False
 
 
 class _Parser(argparse.ArgumentParser):
@@ -111,7 +113,7 @@ def _general_options(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 # The commands whose words are one text, and where it goes.
-_TAKES_TEXT = {"search": "query", "add": "title"}
+_TAKES_TEXT = {"search": "query", "pick": "query", "add": "title"}
 _TAKES_NO_WORDS = ("list", "export", "backup", "stats")
 
 
@@ -225,6 +227,10 @@ def _search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-context", action="store_true", help=_("leave out where and when you ask"))
     parser.add_argument("--each-line", action="store_true", help=_("with -: one query a line, one JSON object a line"))
     _formats(parser)
+
+
+def _pick(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("query", nargs="*", metavar="QUERY", help=_("what to begin with"))
 
 
 def _fields(parser: argparse.ArgumentParser) -> None:
@@ -364,6 +370,7 @@ _FIND, _KEEP, _MOVE, _TEND = _n("find"), _n("keep"), _n("bring in, take out"), _
 
 COMMANDS = (
     Command("search", _FIND, _n("find entries by meaning and by words"), _search),
+    Command("pick", _FIND, _n("find as you type, and take one"), _pick, is_interactive=True),
     Command("similar", _FIND, _n("find entries like this one"), _similar),
     Command("show", _FIND, _n("show an entry whole"), _show),
     Command("list", _FIND, _n("list entries, newest first"), _list),

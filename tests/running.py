@@ -6,13 +6,17 @@ import fcntl
 import os
 import pty
 import re
+import shutil
+import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any  # the fields of an Entry
@@ -119,3 +123,18 @@ def is_running(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+@contextmanager
+def runtime_folder() -> Iterator[Path]:
+    """Yield a folder for XDG_RUNTIME_DIR, short enough for a socket; at the end no server that used it is left."""
+    folder = Path(tempfile.mkdtemp(prefix="rk", dir="/tmp"))
+    try:
+        yield folder
+    finally:
+        for lock in folder.glob("rekall/*/server.lock"):
+            pid = int(lock.read_text().strip() or 0)
+            if pid and is_running(pid):
+                os.kill(pid, signal.SIGTERM)
+                wait_for(lambda pid=pid: not is_running(pid))  # type: ignore[misc]  # a default binds the pid
+        shutil.rmtree(folder)

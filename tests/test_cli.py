@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from running import runtime_folder
 
 from rekall.usage import COMMANDS
 
@@ -139,9 +140,8 @@ def shell(home: dict[str, str], tmp_path: Path) -> Shell:
 @pytest.fixture(params=["cold", "warm"])
 def any_shell(home: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shell]:
     """A shell whose commands answer by themselves, and one whose commands ask the warm process."""
-    shell = Shell(home, tmp_path, warm=request.param == "warm")
-    yield shell
-    subprocess.run(["rekall", "server", "stop"], env=shell.env, cwd=shell.work, check=True, capture_output=True)
+    with runtime_folder() as sockets:
+        yield Shell(home | {"XDG_RUNTIME_DIR": str(sockets)}, tmp_path, warm=request.param == "warm")
 
 
 @pytest.mark.parametrize("path", SESSIONS, ids=lambda path: path.stem)

@@ -23,11 +23,21 @@ LAYERS = (
     "old_rekall base_parts base_file db client",
     "verify nearness embeddings ranking capture exchange render",
     "commands commands.find commands.keep commands.move commands.room commands.tend commands.serve",
-    "cli __main__ door rooms embedder conversation server",
+    "cli __main__ door rooms embedder conversation server desk screens interactive picker",
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names.split()}
 SQLITE = {"sqlite3", "_sqlite3", "pysqlite3", "sqlite_vec", "apsw"}
-OUTSIDE = {"numpy", "onnxruntime", "tokenizers", "sentence_transformers", "yaml", "tomlkit", "tqdm", *SQLITE}
+OUTSIDE = {
+    "numpy",
+    "prompt_toolkit",
+    "onnxruntime",
+    "tokenizers",
+    "sentence_transformers",
+    "yaml",
+    "tomlkit",
+    "tqdm",
+    *SQLITE,
+}
 # Third-party libraries, and where they are at home.
 HOMES = {
     "numpy": {
@@ -49,6 +59,7 @@ HOMES = {
     "yaml": {"capture"},
     "tomlkit": {"config"},
     "tqdm": {"commands.move"},
+    "prompt_toolkit": {"screens", "picker"},
     **{library: {"db"} for library in SQLITE},
 }
 
@@ -69,7 +80,9 @@ def imports_of(path: Path) -> set[str]:
             assert node.level == 0, f"{path}: a relative import"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
-            assert name_of(path) in ("commands", "db"), f"{path}: an import that this test cannot read"
+            assert name_of(path) in ("commands", "db", "rooms", "conversation"), (
+                f"{path}: an import that this test cannot read"
+            )
     return found
 
 

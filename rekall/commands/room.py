@@ -258,6 +258,26 @@ class Room:
             self.note(_("searching by words only: {reason}").format(reason=error))
             return self._by_words(text, count, filters)
 
+    def find_as_typed(self, text: str, count: int, filters: Filters | None) -> tuple[list[Hit], bool]:
+        """Return up to `count` hits for what was typed so far, and whether meaning had a say in it.
+
+        Never waits for the model: while it is not there, it is sent for and words answer. Nothing is embedded
+        first. Without any text, the newest entries.
+        """
+        from rekall.ranking import Hit
+
+        database = self.reading()
+        if not text.strip():
+            return [Hit(entry.id, 0.0) for entry in database.entries(filters, count)], False
+        models = self.household.models
+        if not models.is_loaded:
+            models.start_loading()
+            return self._by_words(text, count, filters), False
+        try:
+            return self.service.hybrid_search(text, count, filters), True
+        except ModelUnavailable:  # it died just now; the next key sends for it again
+            return self._by_words(text, count, filters), False
+
     def _by_words(self, text: str, count: int, filters: Filters | None) -> list[Hit]:
         from rekall.ranking import POOL, by_words
 

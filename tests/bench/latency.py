@@ -103,9 +103,9 @@ def warm(at: Home, notes: list[tuple[str, str]], made: list, rounds: int) -> dic
         "rekall: meaning and words, new query": lambda n: at.seconds([REKALL, "search", asked[n]]),
         "rekall: meaning and words, asked before": lambda _n: at.seconds([REKALL, "search", "undo the last commit"]),
         "rekall: from a pipe, new query": lambda n: _piped(at, asked[n] + " please"),
-        "rekall add": lambda n: at.seconds([REKALL, "add", "til", f"note {n} {asked[n]}"]),
     }
     found = by_turns(commands, rounds)
+    found |= by_turns({"rekall add": lambda n: at.seconds([REKALL, "add", "til", f"note {n} {asked[n]}"])}, rounds // 4)
     peers: dict[str, Callable[[int], float]] = {
         "python -c pass": lambda _n: at.seconds([sys.executable, "-c", "pass"]),
         "rekall-py: words": lambda n: at.seconds([REKALL_PY, "search", "--words", asked[n]]),
