@@ -241,11 +241,11 @@ static int step(struct talk *talk) {
     want(&readable, tty_open(), talk->keys_open && room, &count);
     want(&writable, talk->target, talk->left > 0, &count);
     if (wait_for(count, &readable, &writable, left) < 0) return errno == EINTR ? GO_ON : fail(strerror(errno));
-    int end = GO_ON;
-    if (talk->left && FD_ISSET(talk->target, &writable)) end = write_text(talk);
-    if (end == GO_ON && FD_ISSET(talk->server, &readable)) end = receive(talk);
-    if (end == GO_ON && talk->stdin_open && FD_ISSET(STDIN_FILENO, &readable)) end = pass_on(talk, STDIN_FILENO, 'I');
+    int end = GO_ON; /* the server last: it may have a program run, which reads what was there to be read here */
+    if (talk->stdin_open && FD_ISSET(STDIN_FILENO, &readable)) end = pass_on(talk, STDIN_FILENO, 'I');
     if (end == GO_ON && talk->keys_open && FD_ISSET(tty_open(), &readable)) end = pass_on(talk, tty_open(), 'K');
+    if (end == GO_ON && talk->left && FD_ISSET(talk->target, &writable)) end = write_text(talk);
+    if (end == GO_ON && FD_ISSET(talk->server, &readable)) end = receive(talk);
     return end;
 }
 

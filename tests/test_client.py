@@ -736,15 +736,6 @@ def test_what_was_run_is_not_run_again(desk: Desk) -> None:
 # --- folders and users that are not to be trusted ---
 
 
-def refused(desk: Desk, folder: Path, part: str) -> None:
-    with desk.server():
-        for words in (["list"], ["stats"]):
-            answer = desk(*words)
-            assert (answer.status, answer.output) == (LOCAL_STATUS, "local\n")
-            assert answer.errors.startswith(f"rekall: {folder} ") and part in answer.errors, answer.errors
-            assert answer.errors.count("\n") == 1
-
-
 @pytest.mark.parametrize("which", ["root", "folder"])
 @pytest.mark.parametrize("mode", [0o755, 0o710, 0o701, 0o702])
 def test_a_folder_that_others_may_enter_is_refused(which: str, mode: int, desk: Desk) -> None:
@@ -952,7 +943,7 @@ def test_two_versions_do_not_replace_each_other_for_ever(desk: Desk) -> None:
 
 
 def test_a_warm_answer_takes_no_time_worth_noticing(desk: Desk) -> None:
-    """Loose, because others use the machine: tests/bench holds the figures."""
+    """A loose bound: others use the machine."""
     times = []
     with desk.server(*[answering()] * 20):
         for _ in range(20):

@@ -397,6 +397,32 @@ def test_a_program_that_the_server_has_run_gets_the_terminal_as_it_was(on_termin
         assert (desk.work / "output").read_bytes() == b"done\n"  # what the program wrote went to the terminal
 
 
+def test_a_program_that_empties_the_keyboard_does_not_leave_the_client_waiting_for_a_key(desk: Desk) -> None:
+    ready, stopped, sent = threading.Event(), threading.Event(), threading.Event()
+    flush = "import termios; termios.tcflush(0, termios.TCIFLUSH)"
+
+    def play(client: Connection) -> None:
+        client.accept(INTERACTIVE)
+        ready.set()
+        assert stopped.wait(20)
+        words = [sys.executable, "-IS", "-c", flush]
+        client.send(b"C", bytes(4) + b"".join(word.encode() + b"\0" for word in words))
+        sent.set()
+        frames = [client.get() for _ in range(3)]  # the size may come at any place
+        assert [frame for frame in frames if frame[0] != b"W"] == [(b"K", b"z"), (b"C", b"\0")]
+        client.finish()
+
+    with desk.server(play), Terminal(desk, "pick") as terminal:
+        assert ready.wait(20)
+        os.kill(terminal.job, signal.SIGSTOP)  # so that a key and the frame come at the same moment
+        terminal.heard("stopped")
+        terminal.type(b"z")
+        stopped.set()
+        assert sent.wait(20)
+        terminal.go_on()
+        assert terminal.ended() == 0
+
+
 def test_ctrl_c_in_a_program_that_was_run_is_that_programs_alone(desk: Desk) -> None:
     def play(client: Connection) -> None:
         client.accept(INTERACTIVE)
