@@ -98,7 +98,11 @@ class Hello:
             pairs, words = fields[7 : 7 + int(count)], fields[7 + int(count) :]
             env = dict(pair.split("=", 1) for pair in pairs)
             size = int(columns), int(rows)
-            if len(pairs) != int(count) or (cwd and not cwd.startswith("/")) or not 0 <= min(size) <= max(size) < 1 << 16:
+            if (
+                len(pairs) != int(count)
+                or (cwd and not cwd.startswith("/"))
+                or not 0 <= min(size) <= max(size) < 1 << 16
+            ):
                 raise ValueError
             return cls(version, Path(cwd) if cwd else None, terminals, *size, env, words)
         except ValueError:
