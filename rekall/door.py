@@ -22,6 +22,9 @@ from rekall.language import _
 from rekall.protocol import Request, Response, Terminal
 from rekall.usage import find_command, parse
 
+# What a terminal can say of itself.
+WIDEST = (1 << 16) - 1
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -41,7 +44,8 @@ def terminal_of(env: Mapping[str, str], columns: int, output_is_tty: bool, error
     COLUMNS, where it is set, knows better. NO_COLOR after no-color.org: any value switches colour off.
     """
     named = env.get("COLUMNS", "")
-    width = int(named) if named.isdecimal() and int(named) else columns or 80
+    width = int(named) if named.isdecimal() and len(named) < 6 and int(named) else columns or 80
+    width = min(width, WIDEST)
     colour = output_is_tty and not env.get("NO_COLOR") and env.get("TERM") not in (None, "dumb")
     return Terminal(width, output_is_tty, errors_are_tty, colour)
 

@@ -45,12 +45,17 @@ class Engine(ABC):
     name: str
     dimensions: int
     max_tokens: int
-    is_alive: bool = True  # False: it can answer no more, and another is to be loaded
     pid: int | None = None  # of the process it has to itself
+    _is_closed = False
+
+    @property
+    def is_alive(self) -> bool:
+        """False: it can answer no more, and another is to be loaded."""
+        return not self._is_closed
 
     def close(self) -> None:
         """Let go of what garbage collection does not. The engine answers no more."""
-        self.is_alive = False
+        self._is_closed = True
 
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> Matrix:

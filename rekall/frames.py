@@ -97,9 +97,14 @@ class Hello:
             _protocol, _version, cwd, terminals, columns, rows, count = fields[:7]
             pairs, words = fields[7 : 7 + int(count)], fields[7 + int(count) :]
             env = dict(pair.split("=", 1) for pair in pairs)
-            if len(pairs) != int(count) or (cwd and not cwd.startswith("/")):
+            size = int(columns), int(rows)
+            if (
+                len(pairs) != int(count)
+                or (cwd and not cwd.startswith("/"))
+                or not 0 <= min(size) <= max(size) < 1 << 16
+            ):
                 raise ValueError
-            return cls(version, Path(cwd) if cwd else None, terminals, int(columns), int(rows), env, words)
+            return cls(version, Path(cwd) if cwd else None, terminals, *size, env, words)
         except ValueError:
             raise BadFrame("a hello that cannot be read") from None
 

@@ -83,6 +83,8 @@ class ModelManager:
         with self._lock:
             self._last_used = self._clock()
             if self.model is None:
+                if self._model:
+                    self._model.close()  # it died
                 self._model = self._loaded()
             assert self._model is not None
             return self._model
@@ -109,7 +111,7 @@ class ModelManager:
         if self._is_loading:
             return False  # do not wait for it
         with self._lock:
-            if self._model is None or self.idle_seconds < self.idle_minutes * 60:
+            if self.model is None or self.idle_seconds < self.idle_minutes * 60:
                 return False
             self.unload()
             return True

@@ -23,6 +23,8 @@ class StdinPipe(io.RawIOBase):
 
     def feed(self, data: bytes) -> None:
         """Add bytes at the end."""
+        if not data:
+            return  # to a reader it would be the end
         with self._changed:
             self._parts.append(data)
             self._waiting += len(data)

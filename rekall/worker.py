@@ -75,16 +75,27 @@ class RemoteEngine(Engine):
         self._line = line
         self._turns = _Turns()
         self.pid = process.pid
-        facts = json.loads(self._ask(None, b"", _READY, LOAD_SECONDS))
-        self.dimensions = int(facts["dimensions"])
-        self.max_tokens = int(facts["max_tokens"])
+        reply = self._ask(None, b"", _READY, LOAD_SECONDS)
+        try:
+            facts = json.loads(reply)
+            self.dimensions, self.max_tokens = int(facts["dimensions"]), int(facts["max_tokens"])
+        except (ValueError, TypeError, KeyError):
+            raise self._nonsense() from None
+
+    @property
+    def is_alive(self) -> bool:
+        """False once the child has ended, by itself too; it is waited for then."""
+        return not self._is_closed and self._process.poll() is None
 
     def encode(self, texts: Sequence[str]) -> Matrix:
         import numpy as np
 
         rows = np.empty((len(texts), self.dimensions), dtype=np.float32)
         for row, text in enumerate(texts):
-            rows[row] = np.frombuffer(self._ask(b"e", text.encode("utf-8", "replace"), _VECTOR), dtype=np.float32)
+            reply = self._ask(b"e", text.encode("utf-8", "replace"), _VECTOR)
+            if len(reply) != rows[row].nbytes:
+                raise self._nonsense()
+            rows[row] = np.frombuffer(reply, dtype=np.float32)
         return rows
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
@@ -95,7 +106,7 @@ class RemoteEngine(Engine):
 
     def _ask(self, kind: bytes | None, payload: bytes, wanted: bytes, seconds: float = ANSWER_SECONDS) -> bytes:
         with self._turns.turn():
-            if not self.is_alive:
+            if self._is_closed:
                 raise ModelUnavailable(_("the model's process has ended; ask again, or by words: --words"))
             try:
                 self._line.settimeout(seconds)
@@ -110,9 +121,12 @@ class RemoteEngine(Engine):
         if found == _FAILED:
             raise ModelUnavailable(reply.decode())
         if found != wanted:
-            self.close()
-            raise ModelUnavailable(_("the model's process answers nonsense; ask again, or by words: --words"))
+            raise self._nonsense()
         return reply
+
+    def _nonsense(self) -> ModelUnavailable:
+        self.close()
+        return ModelUnavailable(_("the model's process answers nonsense; ask again, or by words: --words"))
 
     def _why(self, error: OSError, seconds: float) -> str:
         if isinstance(error, TimeoutError):
@@ -130,7 +144,7 @@ class RemoteEngine(Engine):
             self._line.close()
 
     def _end(self) -> None:
-        self.is_alive = False
+        self._is_closed = True
         with suppress(OSError):
             self._line.shutdown(socket.SHUT_RDWR)
         self._process.kill()

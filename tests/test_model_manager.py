@@ -140,8 +140,19 @@ def test_a_model_whose_process_was_killed_is_loaded_anew() -> None:
         assert first.pid
         os.kill(first.pid, signal.SIGKILL)
         with pytest.raises(ModelUnavailable, match="--words"):
-            first.encode(["words"])
+            first.encode(["words"])  # whoever holds it still
         assert (models.model, models.is_loaded) == (None, False)
+        assert models.get_model().encode(["words"]).shape == (1, 384)
+
+
+def test_a_process_that_died_while_nobody_asked_is_noticed_before_anybody_does() -> None:
+    with ModelManager() as models:
+        first = models.get_model()
+        assert first.pid
+        os.kill(first.pid, signal.SIGKILL)
+        wait_for(lambda: not models.is_loaded)
+        assert not Path(f"/proc/{first.pid}").exists()  # no zombie
+        assert (models.state, models.check_idle()) == ("not loaded", False)
         assert models.get_model().encode(["words"]).shape == (1, 384)
 
 
