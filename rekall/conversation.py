@@ -279,7 +279,7 @@ class Conversation(asyncio.Protocol):
         if self._app and not self._app.done():
             self._app.cancel()
         if self._stdin:
-            self._stdin.end()
+            self._stdin.break_off()
         if not self._writes:
             with self._room_lock:
                 if self._room:

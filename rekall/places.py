@@ -37,12 +37,16 @@ def fnv1a(data: bytes) -> str:
 
 
 def _root(env: Mapping[str, str]) -> Path:
-    """Return the first folder that is absolute, short enough, and in a folder that exists."""
+    """Return the first folder that is absolute, short enough, and in a folder that exists.
+
+    XDG_RUNTIME_DIR must be the user's own: after `su` it is still the other user's.
+    """
     user = f"rekall-{os.getuid()}"
     for name, last in (("XDG_RUNTIME_DIR", "rekall"), ("TMPDIR", user)):
         parent = env.get(name, "")
         root = f"{parent}/{last}"
-        if parent.startswith("/") and len(os.fsencode(root)) <= LONGEST_ROOT and os.path.isdir(parent):
+        fits = parent.startswith("/") and len(os.fsencode(root)) <= LONGEST_ROOT and os.path.isdir(parent)
+        if fits and (name == "TMPDIR" or os.stat(parent).st_uid == os.getuid()):
             return Path(root)
     return Path("/tmp", user)  # noqa: S108  # its owner and mode are checked before it is used
 

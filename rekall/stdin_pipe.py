@@ -7,6 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from threading import Condition
 
+from rekall.errors import Cancelled
+from rekall.language import _
+
 
 class StdinPipe(io.RawIOBase):
     """Bytes that one thread feeds and another reads, in order. Reading waits; the end reads as b"".
@@ -17,7 +20,7 @@ class StdinPipe(io.RawIOBase):
     def __init__(self, on_level: Callable[[int], None] = lambda _waiting: None) -> None:
         self._parts: deque[bytes] = deque()
         self._waiting = 0
-        self._ended = False
+        self._ended = self._is_broken = False
         self._changed = Condition()
         self._on_level = on_level
 
@@ -37,6 +40,16 @@ class StdinPipe(io.RawIOBase):
             self._ended = True
             self._changed.notify()
 
+    def break_off(self) -> None:
+        """Say that the rest will never come, unless the end was there already: reading raises Cancelled then.
+
+        Half of what somebody piped in must not be taken for all of it.
+        """
+        with self._changed:
+            self._is_broken = not self._ended
+            self._ended = True
+            self._changed.notify()
+
     def readable(self) -> bool:
         return True
 
@@ -44,6 +57,8 @@ class StdinPipe(io.RawIOBase):
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         with self._changed:
             self._changed.wait_for(lambda: self._parts or self._ended)
+            if self._is_broken:
+                raise Cancelled(_("stdin broke off; nothing was kept of it"))
             if not self._parts:
                 return 0
             part = self._parts.popleft()

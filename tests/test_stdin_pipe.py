@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rekall.errors import Cancelled
 from rekall.stdin_pipe import StdinPipe
 
 PARTS = st.lists(st.binary(max_size=200), max_size=12)
@@ -98,3 +99,16 @@ def test_it_is_a_binary_stream_like_any_other(text: str) -> None:
     pipe.feed(text.encode())
     pipe.end()
     assert io.TextIOWrapper(io.BufferedReader(pipe), encoding="utf-8", newline="").read() == text
+
+
+def test_what_breaks_off_is_not_taken_for_the_whole() -> None:
+    pipe = StdinPipe()
+    pipe.feed(b"the first half")
+    pipe.break_off()
+    with pytest.raises(Cancelled):
+        io.BufferedReader(pipe).read()
+    whole = StdinPipe()
+    whole.feed(b"all of it")
+    whole.end()
+    whole.break_off()  # the client may go once it has said all
+    assert io.BufferedReader(whole).read() == b"all of it"
