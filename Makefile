@@ -2,6 +2,7 @@
 # make test    everything a change must pass, in under ten minutes
 # make eval    score search on judged sets: make eval DATA=folder
 # make bench-kernel  time the kernel beside its peers
+# make bench-latency NOTES=folder  time whole processes, warm and cold, and what they hold in memory
 # make model   build the embedded model again and compare it with the committed one
 # make clean   remove what these targets made
 
@@ -10,7 +11,7 @@ VENV := .venv
 DEMO := .demo
 BIN := $(VENV)/bin
 
-.PHONY: demo test eval bench-kernel model messages clean
+.PHONY: demo test eval bench-kernel bench-latency model messages clean
 
 demo: $(DEMO)/venv/installed
 	@sh demo/run.sh $(DEMO)
@@ -39,6 +40,11 @@ eval: $(VENV)/installed
 bench-kernel: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python tests/bench/kernel.py $(if $(MILLION),--million) $(if $(NOTES),--notes $(NOTES)) --plot docs/kernel.svg --json build/bench-kernel.json
+
+bench-latency: $(VENV)/installed
+	@test -n "$(NOTES)" || { echo "make bench-latency needs NOTES=folder: a folder of Markdown notes"; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check matplotlib
+	$(BIN)/python tests/bench/latency.py --notes $(NOTES) $(if $(ST),--st $(ST)) --plot docs/latency.svg --json build/bench-latency.json
 
 model:
 	$(PYTHON) -m venv .venv-minilm

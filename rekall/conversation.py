@@ -145,6 +145,11 @@ class Conversation(asyncio.Protocol):
         """Whether somebody is at work with the base, and not just asking how things are."""
         return self._request is not None and self._request.command not in ABOUT_ITSELF
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether somebody waits for an answer. A person at an app does not: closing it costs a key press."""
+        return self._app is None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         if peer_uid(self._transport.get_extra_info("socket")) != os.getuid():

@@ -41,6 +41,8 @@ MOST_CONVERSATIONS = 256
 BACKLOG = 512
 # A newcomer waits this long for the lock of a server that is about to end.
 LOCK_SECONDS = 0.5
+# A server that leaves waits this long for the answers it still owes: the next one cannot start before it is gone.
+DRAIN_SECONDS = 10.0
 # How often the server looks after itself: idle model, idle vectors, new entries of others, its own end.
 TICK_SECONDS = 1.0
 # A project's base is asked now and then; its server goes earlier, unless the setting says otherwise.
@@ -142,10 +144,10 @@ class Server:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._gone.wait(), TICK_SECONDS)
             self._look_after()
-        # Who connected before the name was gone is still answered.
+        # Who connected before the name was gone is still answered; an app that is open is not waited for.
         await asyncio.sleep(0)
-        deadline = time.monotonic() + 60
-        while self._conversations and time.monotonic() < deadline:
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while any(talk.is_under_way for talk in self._conversations) and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
 
     # --- what conversations ask of it ---
