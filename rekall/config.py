@@ -257,6 +257,11 @@ def data_folder(env: Mapping[str, str]) -> Path:
     return _xdg(env, "XDG_DATA_HOME", ".local/share") / "rekall"
 
 
+def state_folder(env: Mapping[str, str]) -> Path:
+    """Return the folder of what is worth keeping but no data: rekall/ in XDG_STATE_HOME."""
+    return _xdg(env, "XDG_STATE_HOME", ".local/state") / "rekall"
+
+
 def _xdg(env: Mapping[str, str], name: str, default: str) -> Path:
     """Return an XDG base folder. The specification says that relative paths are to be ignored."""
     return Path(env[name]) if os.path.isabs(env.get(name, "")) else home(env) / default

@@ -6,8 +6,10 @@ was asked before and has not begun is dropped.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextvars
+import io
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -17,9 +19,10 @@ from functools import partial
 from typing import TypeVar
 
 from rekall.commands import Room
+from rekall.door import Caller, asked, carry_out
 from rekall.entry import Entry
 from rekall.errors import RekallError
-from rekall.protocol import Request
+from rekall.protocol import Request, Response, Terminal
 from rekall.query import Filters
 from rekall.ranking import Hit
 
@@ -61,6 +64,20 @@ class Desk:
     def _in_room(self, question: Callable[[Room], Result]) -> Result:
         with self._lend(self.request) as room:
             return question(room)
+
+    async def carry_out(self, words: Sequence[str], terminal: Terminal, response: Response) -> None:
+        """Carry out a command line as its door does; the answer is in `response` then. Raises UsageError."""
+        caller = Caller(self.request.cwd, self.request.env, io.BytesIO(), False, terminal, self.request.zone)
+        request = asked(words, caller)
+        request = replace(request, options=argparse.Namespace(**{**vars(request.options), **self._base_named()}))
+        context = contextvars.copy_context()
+        await asyncio.get_running_loop().run_in_executor(
+            self._threads, partial(context.run, carry_out, request, response, self._lend)
+        )
+
+    def _base_named(self) -> dict[str, object]:
+        """Return the options that name the base, as they were given when the app was started."""
+        return {name: getattr(self.request.options, name) for name in ("db", "skip_project")}
 
     async def find(self, text: str, filters: Filters | None = None, k: int = 50) -> Found | None:
         """Return what fits what was typed so far; None if something newer was asked meanwhile.

@@ -25,7 +25,18 @@ LONGEST_HELLO = 4 << 20
 _HEAD = struct.Struct(">cI")
 
 # The variables of the caller that an answer may depend on; and all that begin with one of the prefixes.
-VARIABLES = ("HOME", "LANG", "LANGUAGE", "NO_COLOR", "TERM", "TZ", "COLUMNS", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
+VARIABLES = (
+    "HOME",
+    "LANG",
+    "LANGUAGE",
+    "NO_COLOR",
+    "TERM",
+    "TZ",
+    "COLUMNS",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+)
 PREFIXES = ("LC_", "REKALL_")
 
 

@@ -12,10 +12,11 @@ from rekall.config import Config
 from rekall.desk import Desk
 from rekall.picker import pick
 from rekall.protocol import Request, Response
+from rekall.repl import repl
 from rekall.rooms import Rooms
 from rekall.screens import LocalScreen, RemoteScreen, Screen, drawing_on
 
-APPS = {"pick": pick}
+APPS = {"pick": pick, "repl": repl}
 remote_screen = RemoteScreen
 
 

@@ -114,7 +114,7 @@ def _general_options(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 # The commands whose words are one text, and where it goes.
 _TAKES_TEXT = {"search": "query", "pick": "query", "add": "title"}
-_TAKES_NO_WORDS = ("list", "export", "backup", "stats")
+_TAKES_NO_WORDS = ("list", "repl", "export", "backup", "stats")
 
 
 def _take_text(options: argparse.Namespace, text: list[str]) -> None:
@@ -231,6 +231,10 @@ def _search(parser: argparse.ArgumentParser) -> None:
 
 def _pick(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("query", nargs="*", metavar="QUERY", help=_("what to begin with"))
+
+
+def _repl(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--vi", action="store_true", help=_("edit lines as vi does (F4 changes it)"))
 
 
 def _fields(parser: argparse.ArgumentParser) -> None:
@@ -371,6 +375,7 @@ _FIND, _KEEP, _MOVE, _TEND = _n("find"), _n("keep"), _n("bring in, take out"), _
 COMMANDS = (
     Command("search", _FIND, _n("find entries by meaning and by words"), _search),
     Command("pick", _FIND, _n("find as you type, and take one"), _pick, is_interactive=True),
+    Command("repl", _FIND, _n("search, look and change, line by line"), _repl, is_interactive=True),
     Command("similar", _FIND, _n("find entries like this one"), _similar),
     Command("show", _FIND, _n("show an entry whole"), _show),
     Command("list", _FIND, _n("list entries, newest first"), _list),

@@ -228,12 +228,12 @@ def test_the_hello_tells_all_that_the_server_may_know_and_nothing_else(desk: Des
 
     sent = {
         "LANGUAGE": "fr:en", "LC_TIME": "\udcff", "NO_COLOR": "", "TERM": "xterm", "TZ": "UTC", "COLUMNS": "7",
-        "XDG_CONFIG_HOME": "/c", "XDG_DATA_HOME": "/d", "REKALL_X": "a=b\nc", "LANG": "C",
+        "XDG_CONFIG_HOME": "/c", "XDG_DATA_HOME": "/d", "XDG_STATE_HOME": "/st", "REKALL_X": "a=b\nc", "LANG": "C",
     }  # fmt: skip
     withheld = {
         "AWS_SECRET": "s",
         "LINES": "9",
-        "XDG_STATE_HOME": "/s",
+        "XDG_CACHE_HOME": "/s",
         "HOMEBREW": "x",
         "SSH_AUTH_SOCK": "/a",
         "_LC_": "x",

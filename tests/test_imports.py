@@ -18,12 +18,12 @@ REPOSITORY = Path(__file__).parent.parent
 SOURCES = sorted((REPOSITORY / "rekall").rglob("*.py"))
 
 LAYERS = (
-    "rekall errors entry config protocol query language usage frames places stdin_pipe memory",
+    "rekall errors entry config protocol query language usage frames places stdin_pipe memory redact",
     "schema rows words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
     "old_rekall base_parts base_file db client",
     "verify nearness embeddings ranking capture exchange render",
     "commands commands.find commands.keep commands.move commands.room commands.tend commands.serve",
-    "cli __main__ door rooms embedder conversation server desk screens interactive picker",
+    "cli __main__ door rooms embedder conversation server desk screens interactive picker repl repl_history repl_words",
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names.split()}
 SQLITE = {"sqlite3", "_sqlite3", "pysqlite3", "sqlite_vec", "apsw"}
@@ -59,7 +59,7 @@ HOMES = {
     "yaml": {"capture"},
     "tomlkit": {"config"},
     "tqdm": {"commands.move"},
-    "prompt_toolkit": {"screens", "picker"},
+    "prompt_toolkit": {"screens", "picker", "repl", "repl_history", "repl_words"},
     **{library: {"db"} for library in SQLITE},
 }
 
