@@ -69,9 +69,10 @@ class Resident:
         if self._seen == now:
             return self._index
         with self._lock:
-            if self._seen is None or self._seen[0] != database.file:
-                self._load(database)
-            elif self._seen[1] < database.revision():
+            now = (database.file, database.revision())
+            if self._seen is None or self._seen[0] != now[0] or self._seen[1] > now[1]:
+                self._load(database)  # for the first time; another base; an older state of this one, put back in place
+            elif self._seen[1] < now[1]:
                 self._follow(database, self._seen[1])
             return self._index
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_a_hello_comes_out_as_it_went_in(hello: Hello) -> None:
 def test_a_stream_may_be_cut_anywhere(sent: list[tuple[bytes, bytes]], cuts: list[int]) -> None:
     stream = b"".join(frames.frame(kind, payload) for kind, payload in sent)
     places = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
-    parts = [stream[start:end] for start, end in zip(places, places[1:], strict=False)]
+    parts = [stream[start:end] for start, end in pairwise(places)]
     assert read(*parts) == sent
     assert read(*(stream[place : place + 1] for place in range(len(stream)))) == sent
 
