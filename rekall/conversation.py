@@ -336,7 +336,7 @@ class Conversation(asyncio.Protocol):
                 self._make(response)
             except OSError as error:
                 fail(response, error)
-            except Exception as error:
+            except BaseException as error:  # the thread ends here anyway, and the client waits
                 self._host.log.error("%s", where(error))
                 response.status = ERROR
                 response.note(_("rekall: an error of rekall itself ({where}); rekall doctor tells more").format(

@@ -563,11 +563,11 @@ def test_a_server_that_is_stuck_is_told_with_the_way_out(warm: Warm, action: str
 
 
 def test_the_log_is_rotated_and_stays_small(warm: Warm) -> None:
-    pid = warm.start_server()
-    for _number in range(rounds(3000, 6000, 6000)):
-        with Line(warm) as line:
-            line.send(b"?", b"")
-    wait_for(lambda: warm.facts()["clients"] == 0)
-    logs = sorted(path.name for path in warm.folder.glob("log*"))
-    assert sum((warm.folder / name).stat().st_size for name in logs) <= 2 * 256 * 1024 + 4096
-    assert "unexpected frame" in warm.log and is_running(pid)
+    warm.folder.mkdir(parents=True, mode=0o700)
+    warm.folder.parent.chmod(0o700)
+    (warm.folder / "log").write_text("an old line\n" * 30_000)
+    (warm.folder / "log.1").write_text("a line that is older still\n")
+    warm.start_server()
+    sizes = {path.name: path.stat().st_size for path in warm.folder.glob("log*")}
+    assert set(sizes) == {"log", "log.1"} and sizes["log"] < 1000 < sizes["log.1"]
+    assert "older still" not in warm.log
