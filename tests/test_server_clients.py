@@ -9,8 +9,6 @@ import os
 import random
 import signal
 import struct
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +18,7 @@ from threading import Event
 
 import pytest
 from running import Answer, is_running, wait_for
-from warm import Line, Warm, rounds
+from warm import Line, Warm, rounds, start_with
 
 from rekall import frames
 
@@ -307,14 +305,6 @@ def test_readers_so_far_behind_that_their_answers_wait_take_no_place(warm: Warm)
     finally:
         process.kill()
         process.wait()
-
-
-def start_with(warm: Warm, before: str) -> subprocess.Popen[bytes]:
-    """Start a server in which `before` was executed first, and return its process when it answers."""
-    code = f"{before}\nimport sys\nfrom rekall.cli import main\nsys.exit(main(sys.argv[1:]))"
-    process = subprocess.Popen([sys.executable, "-c", code, "server", "run"], env=warm.env, cwd=warm.cwd)
-    wait_for(lambda: warm.socket.exists() and process.poll() is None)
-    return process
 
 
 def test_a_client_whose_stdin_never_ends_delays_nobody(warm: Warm) -> None:

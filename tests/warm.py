@@ -33,7 +33,6 @@ from rekall.protocol import Terminal
 from rekall.vectors import unit_rows
 
 PROGRAMS = Path(sys.executable).parent
-STAMP = "2026-01-02T03:04:05.678Z"
 
 
 def rounds(few: int, ci: int, full: int) -> int:
@@ -137,17 +136,10 @@ class Warm(Rekall):
                 return
 
     def keep(self, titles: Sequence[str], **fields: Any) -> list[str]:
-        """Put entries into the base, behind the server's back; return their ids."""
+        """Put entries into the base, behind the server's back, each a little newer than the last; return their ids."""
         keys = [new_id() for _title in titles]
         with Database(self.base) as database:
-            database.add_many(
-                [
-                    Entry(
-                        **{"id": key, "type": "til", "title": title, "created_at": STAMP, "updated_at": STAMP, **fields}
-                    )
-                    for key, title in zip(keys, titles, strict=True)
-                ]
-            )
+            database.add_many([_entry(number, key, titles[number], fields) for number, key in enumerate(keys)])
         return keys
 
     def keep_with_vectors(self, count: int, dimensions: int = 384) -> None:
@@ -158,6 +150,11 @@ class Warm(Rekall):
             waiting = database.pending(DEFAULT_MODEL, RECIPE, count)
             batch = [(pending, row[None]) for pending, row in zip(waiting, rows, strict=True)]
             assert len(database.store_vectors(batch, DEFAULT_MODEL, RECIPE)) == count
+
+
+def _entry(number: int, key: str, title: str, fields: dict[str, Any]) -> Entry:
+    stamp = f"2026-01-02T03:04:{number // 1000:02}.{number % 1000:03}Z"
+    return Entry(**{"id": key, "type": "til", "title": title, "created_at": stamp, "updated_at": stamp, **fields})
 
 
 def _all_processes() -> list[int]:
@@ -289,3 +286,11 @@ def run_together(commands: Sequence[Sequence[str | bytes]], env: dict[str, str],
         output, errors = process.communicate(timeout=60)
         answers.append(Answer(process.returncode, output.decode(), errors.decode()))
     return answers
+
+
+def start_with(warm: Warm, before: str) -> subprocess.Popen[bytes]:
+    """Start a server in which `before` was executed first, and return its process when it answers."""
+    code = f"{before}\nimport sys\nfrom rekall.cli import main\nsys.exit(main(sys.argv[1:]))"
+    process = subprocess.Popen([sys.executable, "-c", code, "server", "run"], env=warm.env, cwd=warm.cwd)
+    wait_for(lambda: warm.socket.exists() and process.poll() is None)
+    return process
