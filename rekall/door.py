@@ -128,7 +128,7 @@ def carry_out(
 def refuse(response: Response, error: RekallError) -> None:
     """End an answer with an error: one line, and its status."""
     response.status = error.status
-    response.note(f"rekall: {error}")
+    response.note(f"rekall: {' '.join(str(error).splitlines())}")  # a word of the caller's may hold line ends
 
 
 def fail(response: Response, error: OSError) -> None:

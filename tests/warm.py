@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any  # the fields of an Entry
 
 import numpy as np
-from running import Answer, Rekall, is_running, wait_for
+from running import NOTED, Answer, Rekall, is_running, wait_for
 
 from rekall import __version__, client, frames
 from rekall.config import DEFAULT_MODEL
@@ -141,6 +141,13 @@ class Warm(Rekall):
         with Database(self.base) as database:
             database.add_many([_entry(number, key, titles[number], fields) for number, key in enumerate(keys)])
         return keys
+
+    def keep_noted(self) -> None:
+        """Put the entries of `running` into the base, and a few alike."""
+        with Database(self.base) as database:
+            for number, fields in enumerate(NOTED):
+                database.add(_entry(number, fields["id"], fields["title"], fields))
+            database.add_many([_entry(number, f"n-{number}", f"note é {number}", {}) for number in range(9)])
 
     def keep_with_vectors(self, count: int, dimensions: int = 384) -> None:
         """Put `count` entries with made-up unit vectors into the base."""
