@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from select import select
 
 from rekall import __version__, frames
 from rekall.errors import RekallError
@@ -27,6 +28,7 @@ from rekall.protocol import Terminal
 ACKNOWLEDGED_SECONDS = 0.3
 ANSWER_SECONDS = 60.0
 STOP_SECONDS = 10.0
+ASK_AGAIN_SECONDS = 0.5
 START_SECONDS = 10.0
 
 # All that the server keeps of its starter's environment; ext/start.c holds the same list.
@@ -100,7 +102,7 @@ def _converse(line: socket.socket, hello: frames.Hello) -> Answer | None:
                 line.sendall(frames.frame(frames.GO))
             elif kind in said:
                 said[kind] += payload
-            elif kind == frames.STATUS:
+            elif kind == frames.STATUS and payload:
                 output, errors = (text.decode("utf-8", "replace") for text in said.values())
                 return Answer(payload[0], output, errors)
             else:
@@ -113,11 +115,13 @@ def stop(base: Path, env: Mapping[str, str]) -> bool:
     folder = socket_folder(base, env)
     if not is_running(folder):
         return False
-    ask(base, ["server", "stop"], Path("/"), env, Terminal())
-    if not _waited(lambda: not is_running(folder), STOP_SECONDS):
-        raise ServerStuck(
-            _("the server of {path} does not stop; end it by hand: kill {pid}").format(path=base, pid=_pid(folder))
-        )
+    deadline = time.monotonic() + STOP_SECONDS
+    while is_running(folder):
+        ask(base, ["server", "stop"], Path("/"), env, Terminal())  # one that has much to do may not hear it at once
+        if not _waited(lambda: not is_running(folder), ASK_AGAIN_SECONDS) and time.monotonic() > deadline:
+            raise ServerStuck(
+                _("the server of {path} does not stop; end it by hand: kill {pid}").format(path=base, pid=_pid(folder))
+            )
     return True
 
 
@@ -163,7 +167,7 @@ def start(base: Path, env: Mapping[str, str]) -> None:
     finally:
         os.close(theirs)
     with open(ours, "rb") as pipe:
-        if not pipe.read(1):
+        if not select([pipe], [], [], START_SECONDS)[0] or not pipe.read(1):
             raise ServerStuck(_("the server of {path} does not start; see: rekall doctor").format(path=base))
 
 

@@ -14,11 +14,11 @@ import struct
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Semaphore
 from typing import TYPE_CHECKING, Protocol, cast
 
 from rekall import __version__, frames
@@ -61,7 +61,9 @@ KEPT_BYTES = 64 << 20
 UNREAD_BYTES = 1 << 20
 # Output is sent on in parts of this size.
 PART_BYTES = 1 << 16
-
+# A command line beyond this takes the loop too long (argparse is quadratic); the client's own process has the time.
+MOST_WORDS = 500
+LONGEST_HELLO = 128 << 10
 
 # Commands about rekall itself: they load nothing.
 ABOUT_ITSELF = ("--version", "server", "stats", "help", "config")
@@ -76,6 +78,8 @@ class Host(Protocol):
 
     @property
     def is_full(self) -> bool: ...
+    @property
+    def is_overrun(self) -> bool: ...
     def is_about(self, base: Path) -> bool: ...
     def opened(self, conversation: Conversation) -> None: ...
     def closed(self, conversation: Conversation) -> None: ...
@@ -136,9 +140,15 @@ class Conversation(asyncio.Protocol):
         self._app: asyncio.Task[None] | None = None
         self._room: Room | None = None
         self._room_lock = Lock()
+        self._place: Semaphore | None = None  # one of a few, held while the answer is made
         self._since = time.monotonic()
 
     # --- the loop's side ---
+
+    @property
+    def request(self) -> Request | None:
+        """What is asked for, if it makes sense."""
+        return self._request
 
     @property
     def is_about_entries(self) -> bool:
@@ -154,9 +164,11 @@ class Conversation(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         if peer_uid(self._transport.get_extra_info("socket")) != os.getuid():
             self._host.log.warning("another user's connection refused")
-            self._transport.abort()
-            return
-        self._host.opened(self)
+            self._abort()
+        elif self._host.is_overrun:
+            self._abort()
+        else:
+            self._host.opened(self)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
@@ -164,8 +176,8 @@ class Conversation(asyncio.Protocol):
         self._host.closed(self)
 
     def check_waiting(self) -> None:
-        """Send away a client that has not said what it wants for too long."""
-        if self._request is None and self._mistake is None and time.monotonic() - self._since > HELLO_SECONDS:
+        """Send away a client that has not said what it wants, and that it is there, for too long."""
+        if not self._is_answered and time.monotonic() - self._since > HELLO_SECONDS:
             self._abort()
 
     def data_received(self, data: bytes) -> None:
@@ -175,10 +187,16 @@ class Conversation(asyncio.Protocol):
         except BadFrame as error:
             self._host.log.warning("bad frame: %s", error)
             self._abort()
+        except Exception as error:  # before `A` nothing is lost: the client's own process answers
+            self._host.log.error("%s", where(error))
+            self._abort()
 
     def _take(self, kind: bytes, payload: bytes) -> None:
         if kind == frames.HELLO and self._hello is None:
-            self._take_hello(Hello.decode(payload))
+            if len(payload) > LONGEST_HELLO:
+                self._finish(frames.frame(frames.LOCALLY))
+            else:
+                self._take_hello(Hello.decode(payload))
         elif kind == frames.GO and self._hello and not self._is_answered:
             self._is_answered = True
             if self._request and is_interactive(self._request):
@@ -205,9 +223,12 @@ class Conversation(asyncio.Protocol):
     def _take_hello(self, hello: Hello) -> None:
         self._hello = hello
         if (hello.protocol, hello.version) != (frames.PROTOCOL, __version__):
-            self._host.log.info("a client of version %s", hello.version)
-            self._write(frames.frame(frames.OTHER_VERSION, __version__.encode()))
+            self._host.log.info("a client of version %.20r", hello.version)
+            self._finish(frames.frame(frames.OTHER_VERSION, __version__.encode()))
             self._host.leave()
+            return
+        if len(hello.words) > MOST_WORDS:
+            self._finish(frames.frame(frames.LOCALLY))
             return
         with speaking(hello.env):
             try:
@@ -220,7 +241,7 @@ class Conversation(asyncio.Protocol):
                 self._write(frames.acknowledgement(0, new_id()))
                 return
             if request is None or not self._belongs_here(request):
-                self._write(frames.frame(frames.LOCALLY))
+                self._finish(frames.frame(frames.LOCALLY))
                 return
             self._acknowledge(request)
 
@@ -272,7 +293,9 @@ class Conversation(asyncio.Protocol):
     def _cancel(self) -> None:
         """Break off: a read is answered at once, a write by its own status, when it is done."""
         self._give_up()
-        if not self._writes and self._hello:
+        is_under_way = self._writes and self._is_answered
+        self._is_answered = True  # a `G` that follows begins nothing
+        if not is_under_way and self._hello:
             with speaking(self._hello.env):
                 said = _("rekall: stopped; what was done is kept") + "\n"
             self._write(frames.frame(frames.ERRORS, said.encode()) + frames.frame(frames.STATUS, bytes([CANCELLED])))
@@ -338,13 +361,36 @@ class Conversation(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Send frames, unless nobody wants them. Waits while the client is far behind."""
-        while self._is_wanted and self._transport and self._transport.get_write_buffer_size() > KEPT_BYTES:
-            time.sleep(0.05)
+        if self._is_far_behind():
+            with self._aside():
+                while self._is_far_behind():
+                    time.sleep(0.05)
         if self._is_wanted or self._writes:
             self._host.loop.call_soon_threadsafe(self._write, data)
 
-    def answer(self) -> None:
-        """Make the answer and send it, its status last."""
+    def _is_far_behind(self) -> bool:
+        transport = self._transport  # the loop may take it away
+        return self._is_wanted and transport is not None and transport.get_write_buffer_size() > KEPT_BYTES
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Let somebody else have the place while this answer waits for its reader."""
+        place = self._place
+        if place:
+            place.release()
+        try:
+            yield
+        finally:
+            if place:
+                place.acquire()
+
+    def answer(self, place: Semaphore | None = None) -> None:
+        """Make the answer and send it, its status last; in `place`, if there is one, when it is free."""
+        self._place = place
+        with place or nullcontext():
+            self._answer()
+
+    def _answer(self) -> None:
         assert self._hello
         sink = SocketSink(self)
         response = Response(sink, "e" in self._hello.terminals)
@@ -353,7 +399,7 @@ class Conversation(asyncio.Protocol):
                 self._make(response)
             except OSError as error:
                 fail(response, error)
-            except Exception as error:
+            except BaseException as error:  # the thread ends here anyway, and the client waits
                 self._host.log.error("%s", where(error))
                 response.status = ERROR
                 response.note(_("rekall: an error of rekall itself ({where}); rekall doctor tells more").format(

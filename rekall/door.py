@@ -22,9 +22,6 @@ from rekall.language import _
 from rekall.protocol import Request, Response, Terminal
 from rekall.usage import find_command, parse
 
-# What a terminal can say of itself.
-WIDEST = (1 << 16) - 1
-
 
 @dataclass(frozen=True)
 class Caller:
@@ -41,11 +38,11 @@ class Caller:
 def terminal_of(env: Mapping[str, str], columns: int, output_is_tty: bool, errors_are_tty: bool) -> Terminal:
     """Return how the caller sees the answer. `columns` is its terminal's width, 0 where there is none.
 
-    COLUMNS, where it is set, knows better. NO_COLOR after no-color.org: any value switches colour off.
+    COLUMNS, where it is set to a width that can be, knows better. NO_COLOR after no-color.org: any value switches
+    colour off.
     """
     named = env.get("COLUMNS", "")
-    width = int(named) if named.isdecimal() and len(named) < 6 and int(named) else columns or 80
-    width = min(width, WIDEST)
+    width = int(named) if named.isdecimal() and len(named) < 5 and int(named) else columns or 80
     colour = output_is_tty and not env.get("NO_COLOR") and env.get("TERM") not in (None, "dumb")
     return Terminal(width, output_is_tty, errors_are_tty, colour)
 
@@ -141,7 +138,7 @@ def carry_out(
 def refuse(response: Response, error: RekallError) -> None:
     """End an answer with an error: one line, and its status."""
     response.status = error.status
-    response.note(f"rekall: {error}")
+    response.note(f"rekall: {' '.join(str(error).splitlines())}")  # a word of the caller's may hold line ends
 
 
 def fail(response: Response, error: OSError) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from threading import Event, Thread
 
 from rekall.config import Base
-from rekall.errors import ModelUnavailable, RekallError
 from rekall.rooms import Rooms
 
 # How often it looks for what others wrote; and how many entries it embeds between two commits.
@@ -52,22 +51,22 @@ class Embedder:
             self._thread.join(5)
 
     def _work(self) -> None:
-        self._rooms.warm_up()
         seen: object = None
+        is_warm = False
         while not self._is_stopping:
             was_called = self._wake.wait(LOOK_SECONDS)
             self._wake.clear()
-            now = self._stamp()
-            if now is None or (now == seen and not was_called):
-                continue
             try:
+                if not is_warm:
+                    is_warm = True
+                    self._rooms.warm_up()
+                now = self._stamp()
+                if now is None or (now == seen and not was_called):
+                    continue
                 self._embed()
                 seen = now
-            except ModelUnavailable as error:
-                self._log.warning("not embedded: %s", error)
-                self._wait(PATIENCE_SECONDS)
-            except RekallError as error:  # busy, read-only, full: it is in the queue and stays there
-                self._log.warning("not embedded: %s", type(error).__name__)
+            except Exception as error:  # no model; a base that is busy, full, gone: what waits stays in its queue
+                self._log.warning("not embedded: %s", type(error).__name__)  # its message may quote an entry
                 self._wait(PATIENCE_SECONDS)
 
     def _stamp(self) -> tuple[tuple[int, int], ...] | None:

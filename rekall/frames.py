@@ -22,6 +22,8 @@ WANTS_STDIN, WRITES, INTERACTIVE = 1, 2, 4
 
 LONGEST = 1 << 20
 LONGEST_HELLO = 4 << 20
+# Columns or rows of a terminal: two bytes, as W has them.
+LONGEST_SIDE = (1 << 16) - 1
 _HEAD = struct.Struct(">cI")
 
 # The variables of the caller that an answer may depend on; and all that begin with one of the prefixes.
@@ -109,11 +111,9 @@ class Hello:
             pairs, words = fields[7 : 7 + int(count)], fields[7 + int(count) :]
             env = dict(pair.split("=", 1) for pair in pairs)
             size = int(columns), int(rows)
-            if (
-                len(pairs) != int(count)
-                or (cwd and not cwd.startswith("/"))
-                or not 0 <= min(size) <= max(size) < 1 << 16
-            ):
+            if len(pairs) != int(count) or (cwd and not cwd.startswith("/")):
+                raise ValueError
+            if min(size) < 0 or max(size) > LONGEST_SIDE:
                 raise ValueError
             return cls(version, Path(cwd) if cwd else None, terminals, *size, env, words)
         except ValueError:

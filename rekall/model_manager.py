@@ -9,6 +9,8 @@ back when its process ends, and only then.
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -115,6 +117,13 @@ class ModelManager:
                 return False
             self.unload()
             return True
+
+    def kill(self) -> None:
+        """End the model's process, if it has one, and wait for nobody: this process is about to end too."""
+        model = self._model
+        if model and model.pid and model.is_alive:
+            with suppress(ProcessLookupError):
+                os.kill(model.pid, signal.SIGKILL)
 
     def unload(self) -> None:
         """Let the model go. The next get_model loads it again."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 
 from rekall.commands import Room
 from rekall.commands.room import Household
@@ -122,8 +122,8 @@ class Rooms:
             self._household_of(self._read(self.config.path))
         with self._lock:
             household, retired, self._retired = self._household, self._retired, []
-        for old in retired:
-            old.close()
+        for old in retired:  # a model that is on its way in is waited for, but not by the loop
+            Thread(target=old.close, name="rekall-retired", daemon=True).start()
         models, resident = household.models_if_any, household.resident_if_any
         went = bool(models and models.check_idle()) or bool(retired)
         minutes = household.config.number("performance.model_idle_timeout_minutes")
@@ -151,9 +151,8 @@ class Rooms:
     def end_model(self) -> None:
         """End the model's process, now."""
         for household in (self._household, *self._retired):
-            models = household.models_if_any
-            if models and models.model:
-                models.model.close()
+            if household.models_if_any:
+                household.models_if_any.kill()
 
     def close(self) -> None:
         """Close every room that is not lent, and the household."""

@@ -3,8 +3,9 @@
 It holds what takes time to load (the model's process, the vectors, open connections to the base) and answers
 clients over a Unix socket. The base is the truth: killing it at any moment loses nothing.
 
-One event loop, in the main thread, moves bytes; answers are made in threads, at most THREADS at a time. A thread
-that waits for a client's stdin is one of its own, so that nobody stands behind it.
+One event loop, in the main thread, moves bytes; each answer is made in a thread of its own, a few at a time. Who
+may have to wait for the model takes no place from those who will not; who waits for a client's stdin, or for a
+reader that is far behind, takes none at all.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
+from threading import Semaphore, Thread
 from typing import NoReturn
 
 from rekall import __version__
@@ -35,16 +36,24 @@ from rekall.places import secure_folder, socket_folder
 from rekall.protocol import Request, Response
 from rekall.rooms import Rooms
 
-THREADS = 8
+# Answers under way at a time: each takes a connection to the base with its page cache.
+PLACES = 8
+PLACES_BY_MEANING = 4
+# Threads that answer the keys of open apps: the newest question of each, so a few are enough.
+THREADS_FOR_APPS = 4
 # Beyond this many conversations a client does better on its own.
 MOST_CONVERSATIONS = 256
+# And beyond this it is not even listened to: descriptors are needed for other things (1024 is a usual limit).
+MOST_CONNECTIONS = 512
 BACKLOG = 512
 # A newcomer waits this long for the lock of a server that is about to end.
 LOCK_SECONDS = 0.5
-# A server that leaves waits this long for the answers it still owes: the next one cannot start before it is gone.
-DRAIN_SECONDS = 10.0
 # How often the server looks after itself: idle model, idle vectors, new entries of others, its own end.
 TICK_SECONDS = 1.0
+# A server that leaves looks this long for clients that had connected before, and waits this long for them to be done:
+# the next one cannot start before it is gone.
+ACCEPT_SECONDS = 0.05
+DRAIN_SECONDS = 10.0
 # A project's base is asked now and then; its server goes earlier, unless the setting says otherwise.
 PROJECT_IDLE_MINUTES = 10.0
 LOG_BYTES = 256 * 1024
@@ -97,7 +106,9 @@ class Server:
         self._base = base
         self._real_base = os.path.realpath(base)
         self._folder = folder
-        self._pool = ThreadPoolExecutor(THREADS, "rekall-answer")
+        self._places = Semaphore(PLACES)
+        self._places_by_meaning = Semaphore(PLACES_BY_MEANING)
+        self._typists = ThreadPoolExecutor(THREADS_FOR_APPS, "rekall-app")
         self._embedder = Embedder(self.rooms, base, self.log)
         self._conversations: set[Conversation] = set()
         self._requests = 0
@@ -124,7 +135,6 @@ class Server:
             self._unlink()
             server.close()
             self._embedder.stop()
-            self._pool.shutdown(wait=False, cancel_futures=True)
             self.rooms.close()
             self.log.info("gone after %d requests", self._requests)
 
@@ -144,11 +154,13 @@ class Server:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._gone.wait(), TICK_SECONDS)
             self._look_after()
-        # Who connected before the name was gone is still answered; an app that is open is not waited for.
-        await asyncio.sleep(0)
+        # Who connected before the name was gone is still answered, once the loop has seen it; an app that is open is
+        # not waited for.
+        await asyncio.sleep(ACCEPT_SECONDS)
         deadline = time.monotonic() + DRAIN_SECONDS
         while any(talk.is_under_way for talk in self._conversations) and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
+            self._check_waiting()
 
     # --- what conversations ask of it ---
 
@@ -156,6 +168,11 @@ class Server:
     def is_full(self) -> bool:
         """Whether so many are connected that another is better off on its own."""
         return len(self._conversations) > MOST_CONVERSATIONS
+
+    @property
+    def is_overrun(self) -> bool:
+        """Whether so many are connected that no more is to be heard of another."""
+        return len(self._conversations) > MOST_CONNECTIONS
 
     def is_about(self, base: Path) -> bool:
         """Tell whether this server's base is meant."""
@@ -170,7 +187,7 @@ class Server:
     def expects(self, request: Request) -> None:
         """Begin to load what an answer will need, while its words are still on their way."""
         self._requests += 1
-        if request.command in ("search", "similar") and getattr(request.options, "arm", "") != "words":
+        if _needs_model(request):
             Thread(target=self._load_model, args=(request,), daemon=True).start()
 
     def _load_model(self, request: Request) -> None:
@@ -179,21 +196,20 @@ class Server:
                 self.rooms.household_for(request).models.start_loading()
 
     def begin(self, conversation: Conversation, waits: bool) -> None:
-        """Have a thread answer. One that may wait for stdin is not taken from the others."""
-        if waits:
-            Thread(target=self._answer, args=(conversation,), daemon=True).start()
-        else:
-            self._pool.submit(self._answer, conversation)
+        """Have a thread answer. One that `waits` for stdin takes no place from the others."""
+        request = conversation.request
+        place = self._places_by_meaning if request and _needs_model(request) else self._places
+        Thread(target=self._answer, args=(conversation, None if waits else place), daemon=True).start()
 
-    def _answer(self, conversation: Conversation) -> None:
-        conversation.answer()
+    def _answer(self, conversation: Conversation, place: Semaphore | None) -> None:
+        conversation.answer(place)
         if conversation.is_about_entries:  # who asks how things are keeps nothing in memory
             self._last_request = time.monotonic()
             self._embedder.start()
 
     def desk(self, request: Request) -> Desk:
         """Return what an app on a client's terminal works with."""
-        return Desk(request, self.rooms.lend, self._pool)
+        return Desk(request, self.rooms.lend, self._typists)
 
     def wake(self) -> None:
         """Embed what waits for it, soon."""
@@ -249,8 +265,7 @@ class Server:
         return config.number("server.idle_timeout_minutes")
 
     def _look_after(self) -> None:
-        for conversation in list(self._conversations):
-            conversation.check_waiting()
+        self._check_waiting()
         idle = time.monotonic() - self._last_request
         if self.rooms.let_go_of_idle(idle):
             give_back()
@@ -262,10 +277,19 @@ class Server:
             self.log.warning("the socket was taken away")
             self.leave()
 
+    def _check_waiting(self) -> None:
+        for conversation in list(self._conversations):
+            conversation.check_waiting()
+
     def _is_reachable(self) -> bool:
         with suppress(OSError):
             return os.stat(self._folder / "s").st_ino == self._inode
         return False
+
+
+def _needs_model(request: Request) -> bool:
+    """Tell whether an answer may have to wait for the model."""
+    return request.command in ("search", "similar") and getattr(request.options, "arm", "") != "words"
 
 
 def _log(path: Path) -> logging.Logger:

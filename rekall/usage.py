@@ -10,6 +10,7 @@ import argparse
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
 from rekall.entry import RELATIONS, TYPES
@@ -152,10 +153,13 @@ def _parser(command: Command) -> _Parser:
     return parser
 
 
-def help_text(topic: str | None) -> str:
-    """Return the help of one command, or the page that lists them all. Raises UsageError."""
+def help_text(topic: str | None, width: int = 80) -> str:
+    """Return the help of one command, or the page that lists them all. `width` in columns. Raises UsageError."""
     if topic:
-        return _parser(find_command(topic)).format_help().rstrip()
+        parser = _parser(find_command(topic))
+        # argparse would ask the terminal of this process, which need not be the caller's.
+        parser.formatter_class = partial(argparse.HelpFormatter, width=max(width - 2, 11))
+        return parser.format_help().rstrip()
     lines = [_("rekall – the fix you found three months ago, back at your prompt"), "", _("usage: rekall COMMAND …")]
     for group in dict.fromkeys(command.group for command in COMMANDS):
         lines += ["", f"{_(group)}:"]

@@ -12,6 +12,7 @@ from typing import Any  # the fields of an Entry
 
 import pytest
 from hypothesis import settings
+from warm import Warm, warm_in
 
 from rekall.db import Database
 from rekall.entry import Entry, new_id
@@ -62,3 +63,10 @@ def database(tmp_path: Path) -> Iterator[Database]:
     """Return an open, empty base in a folder of its own."""
     with Database(tmp_path / "base" / "rekall.db") as opened:
         yield opened
+
+
+@pytest.fixture
+def warm(home: dict[str, str]) -> Iterator[Warm]:
+    """Return a `rekall` with the warm process of its own; it is ended at the end."""
+    with warm_in(home) as found:
+        yield found

@@ -148,4 +148,4 @@ def _shown(config: Config, key: str) -> str:
 
 def help_(room: Room, request: Request, response: Response) -> None:
     """Explain a command, or list them all."""
-    response.data(help_text(request.options.topic))
+    response.data(help_text(request.options.topic, request.terminal.width))

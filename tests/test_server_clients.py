@@ -1,0 +1,483 @@
+"""Whoever talks to the warm process: many at once, slow ones, rude ones. None does harm to another.
+
+The test's own clients say what the real one never would; the real one asks meanwhile and is answered promptly.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import struct
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from threading import Event
+
+import pytest
+from running import Answer, is_running, wait_for
+from warm import Line, Warm, rounds, start_with
+
+from rekall import frames
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc")
+
+# An answer to a client that does everything right comes within this, whatever others do, on a busy machine too.
+PROMPT_SECONDS = 5.0
+SECRET = "xylophonist"  # a word that stands in every entry and query here, and nowhere else
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def threads(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+# --- clients that misbehave ---
+
+
+def half_a_hello(line: Line) -> None:
+    line.socket.sendall(struct.pack(">cI", frames.HELLO, 1000) + b"1\0" + SECRET.encode())
+
+
+def hello_and_no_go(line: Line) -> None:
+    line.acknowledged("search", SECRET)
+
+
+def gone_before_the_answer(line: Line) -> None:
+    line.acknowledged("search", SECRET)
+    line.send(frames.GO)
+
+
+def cancelled(line: Line) -> None:
+    line.acknowledged("search", SECRET)
+    line.send(frames.GO)
+    line.send(frames.CANCEL)
+    assert line.rest().status in (0, 130)
+
+
+def cancelled_before_go(line: Line) -> None:
+    line.acknowledged("add", "til", SECRET + " that must not be kept")
+    line.send(frames.CANCEL)
+    with suppress(BrokenPipeError, ConnectionResetError):
+        line.send(frames.GO)
+    assert line.rest().status == 130
+
+
+def half_of_its_stdin(line: Line) -> None:
+    line.acknowledged("search", "-", "--each-line")
+    line.send(frames.GO)
+    line.send(frames.STDIN, f"{SECRET}\nand half a li".encode())
+
+
+def garbage(line: Line) -> None:
+    line.socket.sendall(random.Random(7).randbytes(4000) + SECRET.encode())
+
+
+def another_protocol(line: Line) -> None:
+    line.socket.sendall(f"GET /{SECRET} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+
+
+def a_frame_without_end(line: Line) -> None:
+    line.socket.sendall(struct.pack(">cI", b"I", 0xFFFFFFFF) + SECRET.encode())
+
+
+def a_hello_without_sense(line: Line) -> None:
+    line.send(frames.HELLO, b"1\0" + SECRET.encode() + b"\0" * 50)
+
+
+def two_hellos(line: Line) -> None:
+    line.acknowledged("list")
+    line.hello("search", SECRET)
+    assert line.frame() is None
+
+
+def go_twice(line: Line) -> None:
+    line.acknowledged("list")
+    line.socket.sendall(frames.frame(frames.GO) * 2)
+    with suppress(AssertionError, ConnectionResetError):
+        line.rest()
+
+
+def nothing_at_all(_line: Line) -> None:
+    pass
+
+
+def stdin_that_nobody_asked_for(line: Line) -> None:
+    line.acknowledged("list")
+    line.send(frames.STDIN, SECRET.encode() * 1000)
+    line.send(frames.GO)
+    assert line.rest().status in (0, 1)
+
+
+def four_million_nothings(line: Line) -> None:
+    with suppress(BrokenPipeError, ConnectionResetError):
+        line.send(frames.HELLO, b"\0" * frames.LONGEST_HELLO)
+
+
+def a_command_line_without_end(line: Line) -> None:
+    line.hello("search", *["-x"] * 20_000)
+    assert line.frame() == (frames.LOCALLY, b"")
+
+
+def wrong_settings(line: Line) -> None:
+    line.hello("list", env={"HOME": "relative", "TZ": "../../x", "COLUMNS": "9" * 4000, "LANG": "\udcff" * 9})
+    assert line.frame() is not None
+
+
+RUDE: tuple[Callable[[Line], None], ...] = (
+    half_a_hello,
+    hello_and_no_go,
+    gone_before_the_answer,
+    cancelled,
+    cancelled_before_go,
+    half_of_its_stdin,
+    garbage,
+    another_protocol,
+    a_frame_without_end,
+    a_hello_without_sense,
+    two_hellos,
+    go_twice,
+    nothing_at_all,
+    stdin_that_nobody_asked_for,
+    four_million_nothings,
+    a_command_line_without_end,
+    wrong_settings,
+)
+
+
+def be_rude(warm: Warm, how: Callable[[Line], None]) -> None:
+    with Line(warm) as line, suppress(ConnectionResetError, BrokenPipeError):
+        how(line)
+
+
+@pytest.mark.parametrize("how", RUDE, ids=lambda how: str(how.__name__))
+def test_a_rude_client_harms_nobody(warm: Warm, how: Callable[[Line], None]) -> None:
+    """While ten of them are there, another is answered; when they have gone, nothing of them is left."""
+    warm.keep([f"{SECRET} note"])
+    pid = warm.start_server()
+    lines = [Line(warm) for _number in range(10)]
+    with ThreadPoolExecutor(10) as running:
+        rude = [running.submit(_try, how, line) for line in lines]
+        began = time.monotonic()
+        answer = warm("search", "--words", SECRET)
+        assert time.monotonic() - began < PROMPT_SECONDS
+        assert (answer.status, answer.errors) == (0, "") and SECRET in answer.output
+        for one in rude:
+            one.result(60)
+    for line in lines:
+        line.close()
+    wait_for(lambda: warm.facts()["clients"] == 0)
+    assert warm.pid == pid
+    assert "must not be kept" not in warm("list").output
+    assert SECRET not in warm.log and "Error at" not in warm.log
+
+
+def _try(how: Callable[[Line], None], line: Line) -> None:
+    with suppress(ConnectionResetError, BrokenPipeError):
+        how(line)
+
+
+def test_nothing_is_left_of_thousands_of_requests(warm: Warm) -> None:
+    """Neither a descriptor nor a thread nor a process nor much memory, whatever became of the requests."""
+    warm.keep([f"{SECRET} note {number}" for number in range(50)])
+    pid = warm.warm_up()
+    mixed: list[Callable[[Line], None]] = [
+        lambda line: _right(line.ask("search", "--words", SECRET)),
+        lambda line: _right(line.ask("search", SECRET)),
+        lambda line: _right(line.ask("list", "--json")),
+        *(how for how in RUDE if how not in (four_million_nothings, a_command_line_without_end)),
+    ]
+
+    def some(count: int) -> None:
+        with ThreadPoolExecutor(4) as running:
+            for done in [running.submit(be_rude, warm, mixed[number % len(mixed)]) for number in range(count)]:
+                done.result(60)
+        wait_for(lambda: warm.facts()["clients"] == 0)
+
+    some(100)  # what is opened once and kept is open now
+    wait_for(lambda: threads(pid) < 12)
+    before = descriptors(pid)
+    some(rounds(200, 1000, 10_000))
+    # Rooms kept for the next request: up to four, each a base with its log, and an index of it that all share.
+    wait_for(lambda: descriptors(pid) <= before + 12 and threads(pid) < 12, 20)
+    assert len(warm.processes()) == 2  # the server and its model; no zombie
+    assert warm.pid == pid and SECRET not in warm.log and "Error at" not in warm.log
+
+
+def _right(answer: Answer) -> None:
+    assert (answer.status, answer.errors) == (0, "") and SECRET in answer.output
+
+
+def test_who_never_says_go_is_sent_away(warm: Warm) -> None:
+    """So is one that says nothing: else a server with such a client would never be idle."""
+    warm.start_server()
+    with Line(warm) as silent, Line(warm) as waiting, Line(warm) as mistaken:
+        waiting.acknowledged("list")
+        mistaken.acknowledged("nonsense")
+        assert [line.is_closed(30) for line in (silent, waiting, mistaken)] == [True] * 3
+    assert warm.facts()["clients"] == 0
+
+
+def test_fifty_clients_at_once_are_all_answered_right(warm: Warm) -> None:
+    ids = warm.keep([f"{SECRET} number{number}" for number in range(50)])
+    warm.warm_up()
+    wait_for(lambda: warm.cold("index", "status", "--json").output.count('"pending": 0'), 60)
+    right = {number: warm.cold("search", "--words", f"number{number}", "--json").output for number in range(50)}
+    assert all(ids[number] in right[number] for number in right)
+    per_client = rounds(4, 20, 200)
+    slowest: list[float] = []
+
+    def client(number: int) -> None:
+        for turn in range(per_client):
+            wanted = (number + turn) % 50
+            began = time.monotonic()
+            if turn % 4 == 3:
+                answer = warm("search", f"number{wanted}", "--json")
+                assert (answer.status, answer.errors) == (0, "") and ids[wanted] in answer.output
+            else:
+                answer = warm("search", "--words", f"number{wanted}", "--json")
+                assert answer == Answer(0, right[wanted], "")
+            slowest.append(time.monotonic() - began)
+
+    with ThreadPoolExecutor(50) as running:
+        for done in [running.submit(client, number) for number in range(50)]:
+            done.result(110)
+    print(f"p50 {sorted(slowest)[len(slowest) // 2] * 1000:.0f} ms, slowest {max(slowest) * 1000:.0f} ms")
+    assert len(slowest) == 50 * per_client
+    assert warm.requests() > 50 * per_client * 0.5  # it was the server that answered
+
+
+# --- slow readers ---
+
+
+def test_a_pager_that_stops_reading_delays_nobody(warm: Warm) -> None:
+    """Twelve readers of a list of megabytes that stop in the middle; then some go on and get all of it."""
+    text = "0123456789abcdef" * 6000
+    warm.keep([f"long note {number}" for number in range(40)], content=text)
+    warm.start_server()
+    whole = warm.cold("list", "-0", "--limit", "100").output
+    assert len(whole) > 3_800_000
+    lines = [Line(warm, 60) for _number in range(12)]
+    for line in lines:
+        line.acknowledged("list", "-0", "--limit", "100")
+        line.send(frames.GO)
+        assert line.frame()
+    began = time.monotonic()
+    answer = warm("search", "--words", "note")
+    assert answer.status == 0 and time.monotonic() - began < PROMPT_SECONDS
+    for line in lines[6:]:
+        line.close()
+    again = Line(warm, 60)
+    assert again.ask("list", "-0", "--limit", "100").output == whole
+    again.close()
+    for line in lines[:6]:
+        assert line.rest().status == 0
+        line.close()
+    wait_for(lambda: warm.facts()["clients"] == 0)
+
+
+def test_readers_so_far_behind_that_their_answers_wait_take_no_place(warm: Warm) -> None:
+    """More such readers than there are places: each is kept 64 MB, then its answer waits for it."""
+    small = 1 << 18
+    warm.keep([f"long note {number}" for number in range(40)], content="0123456789abcdef" * 6000)
+    process = start_with(warm, f"import rekall.conversation as c; c.KEPT_BYTES = {small}")
+    try:
+        lines = [Line(warm, 60) for _number in range(20)]
+        for line in lines:
+            line.acknowledged("list", "-0", "--limit", "100")
+            line.send(frames.GO)
+            assert line.frame()
+        began = time.monotonic()
+        with Line(warm) as other:
+            assert other.ask("search", "--words", "note", "--limit", "1").status == 0
+        assert time.monotonic() - began < PROMPT_SECONDS
+        for line in lines[1:]:
+            line.close()
+        assert lines[0].rest().status == 0  # and one that reads on gets the end
+        lines[0].close()
+        wait_for(lambda: warm.facts()["clients"] == 0)
+        wait_for(lambda: threads(process.pid) < 12)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_client_whose_stdin_never_ends_delays_nobody(warm: Warm) -> None:
+    warm.keep([f"{SECRET} note"])
+    warm.start_server()
+    lines = [Line(warm) for _number in range(30)]
+    for line in lines:
+        line.acknowledged("search", "-", "--each-line", "--words")
+        line.send(frames.GO)
+        line.send(frames.STDIN, SECRET.encode() + b"\n")
+    for line in lines:
+        found = line.frame()
+        assert found and found[0] == frames.OUTPUT and SECRET.encode() in found[1]  # each line as it comes
+    began = time.monotonic()
+    assert warm("list").status == 0 and time.monotonic() - began < PROMPT_SECONDS
+    for line in lines[:15]:
+        line.close()
+    for line in lines[15:]:
+        line.send(frames.STDIN_END)
+        assert line.rest().status == 0
+        line.close()
+    wait_for(lambda: warm.facts()["clients"] == 0)
+
+
+def test_stdin_of_many_megabytes_arrives_whole_and_is_not_hoarded(warm: Warm) -> None:
+    pid = warm.start_server()
+    text = b"0123456789abcde\n" * (1 << 20)  # 16 MiB
+    answer = warm("add", "til", "a large note", "-c", "-", stdin=text)
+    assert answer.status == 0
+    shown = warm.cold("show", answer.output.strip(), "--json")
+    assert shown.output.count("0123456789abcde") == 1 << 20
+    assert warm.pid == pid
+    with Line(warm) as line:  # one that sends what nobody reads: it has to wait
+        line.acknowledged("search", "-", "--words")
+        line.socket.settimeout(1)
+        with pytest.raises(TimeoutError):
+            for _part in range(50):
+                line.send(frames.STDIN, b"x" * (1 << 20))
+
+
+def test_many_idle_connections_leave_room_for_answers(warm: Warm) -> None:
+    warm.keep([f"{SECRET} note"])
+    pid = warm.start_server()
+    lines = []
+    for _number in range(900):
+        with suppress(OSError):
+            lines.append(Line(warm))
+    began = time.monotonic()
+    answer = warm("list")  # by the server or without it
+    assert (answer.status, answer.errors) == (0, "") and time.monotonic() - began < PROMPT_SECONDS
+    wait_for(lambda: descriptors(pid) < 700)
+    for line in lines:
+        line.close()
+    wait_for(lambda: descriptors(pid) < 60)
+    assert "Error at" not in warm.log and warm.pid == pid
+    before = warm.requests()
+    assert warm("list").status == 0 and warm.requests() >= before + 2
+
+
+# --- cancel ---
+
+
+def test_ctrl_c_ends_a_query_at_once_and_the_server_goes_on(warm: Warm) -> None:
+    warm.keep([f"{SECRET} note"])
+    pid = warm.warm_up()
+    os.kill(warm.worker(), signal.SIGSTOP)  # a query by meaning now takes long
+    with warm.start("search", "a query that waits for the model") as asking:
+        wait_for(lambda: warm.facts()["clients"] == 1)
+        began = time.monotonic()
+        asking.send_signal(signal.SIGINT)
+        output, errors = asking.communicate(timeout=30)
+        assert time.monotonic() - began < PROMPT_SECONDS
+    assert (asking.returncode, output) == (130, b"")
+    assert errors in (b"", b"rekall: stopped; what was done is kept\n")
+    os.kill(warm.worker(), signal.SIGCONT)
+    wait_for(lambda: warm.facts()["clients"] == 0)
+    answer = warm("search", SECRET)
+    assert (answer.status, answer.errors, warm.pid) == (0, "", pid)
+
+
+def test_a_write_that_was_begun_is_finished_though_it_is_cancelled(warm: Warm) -> None:
+    warm.start_server()
+    with Line(warm) as line:
+        flags = line.acknowledged("add", "til", f"{SECRET} kept")
+        assert flags == frames.WRITES
+        line.send(frames.GO)
+        line.send(frames.CANCEL)
+        assert line.rest().status == 0
+    assert SECRET in warm("list").output
+
+
+def test_who_cancels_at_any_moment_gets_one_status(warm: Warm) -> None:
+    warm.keep([f"{SECRET} note"])
+    warm.warm_up()
+    for number in range(rounds(60, 200, 2000)):
+        with Line(warm) as line:
+            line.acknowledged("search", SECRET, *["--words"] * (number % 2))
+            line.send(frames.GO)
+            time.sleep(number % 20 * 0.0004)
+            with suppress(BrokenPipeError, ConnectionResetError):
+                line.send(frames.CANCEL)
+            answer = line.rest()
+            assert (answer.status, answer.errors) in ((0, ""), (130, "rekall: stopped; what was done is kept\n"))
+            assert line.frame() is None
+    wait_for(lambda: warm.facts()["clients"] == 0)
+
+
+# --- what goes wrong inside ---
+
+
+def test_an_error_of_our_own_is_one_line_and_tells_no_secret(warm: Warm) -> None:
+    """A command that raises what nobody thought of: a status all the same, and a log without a word of the entry."""
+    warm.keep([f"{SECRET} note"])
+    broken = f"import rekall.commands.find as f\ndef no(*a): raise RuntimeError({SECRET!r})\nf.list_ = no"
+    process = start_with(warm, broken)
+    try:
+        for _again in range(3):
+            answer = warm("list")
+            assert (answer.status, answer.output) == (2, "")
+            assert "an error of rekall itself (RuntimeError at" in answer.errors and SECRET not in answer.errors
+        assert warm("search", "--words", SECRET).status == 0
+        assert "RuntimeError at" in warm.log and SECRET not in warm.log
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("error", ["SystemExit('x')", "KeyboardInterrupt", "MemoryError", "OSError(28, 'No space')", "RecursionError"])  # fmt: skip
+def test_whatever_is_raised_inside_the_client_gets_a_status(warm: Warm, error: str) -> None:
+    process = start_with(warm, f"import rekall.commands.find as f\ndef no(*a): raise {error}\nf.list_ = no")
+    try:
+        with Line(warm, 10) as line:
+            answer = line.ask("list")
+            assert answer.status == 2 and answer.errors.count("\n") == 1
+        wait_for(lambda: warm.facts()["clients"] == 0)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_words_are_answered_while_the_model_hangs(warm: Warm) -> None:
+    """However many wait for it: they take no place from those who do not need it."""
+    warm.keep([f"{SECRET} note"])
+    warm.warm_up()
+    worker = warm.worker()
+    os.kill(worker, signal.SIGSTOP)
+    asking = [warm.start("search", f"meaning {number}") for number in range(16)]
+    wait_for(lambda: warm.facts()["clients"] == 16)
+    began = time.monotonic()
+    for words in (["search", "--words", SECRET], ["list"], ["add", "til", "another"], ["stats"]):
+        assert warm(*words).status == 0, words
+    assert time.monotonic() - began < 2 * PROMPT_SECONDS
+    os.kill(worker, signal.SIGCONT)
+    for process in asking:
+        process.communicate(timeout=60)
+        assert process.returncode in (0, 1)
+
+
+def test_requests_from_many_threads_of_one_process_never_mix(warm: Warm) -> None:
+    """The answer on a line is that line's, though a hundred are open and answered in any order."""
+    keys = warm.keep([f"{SECRET} number{number}" for number in range(100)])
+    warm.start_server()
+    lines = [Line(warm) for _key in keys]
+    order = list(range(100))
+    random.Random(3).shuffle(order)
+    for number in order:
+        lines[number].acknowledged("show", keys[number])
+    ready = Event()
+    for number in reversed(order):
+        lines[number].send(frames.GO)
+    ready.set()
+    for number, line in enumerate(lines):
+        answer = line.rest()
+        assert f"number{number}\n" in answer.output.replace(" ", "\n"), answer
+        line.close()
+    assert is_running(warm.pid)
