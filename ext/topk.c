@@ -83,14 +83,6 @@ static size_t finish(best *b) {
     return b->have;
 }
 
-/* Offer the rows first.. of a vector of scores; `which` has a bit for each that may enter. */
-static inline void keep_some(best *b, unsigned which, const float *scores, size_t first) {
-    for (; which; which &= which - 1) {
-        int lane = __builtin_ctz(which);
-        keep(b, scores[lane], first + (size_t)lane);
-    }
-}
-
 /* ---- scalar --------------------------------------------------------------------------------------- */
 
 static float fold_lanes(const float *v) {
@@ -113,6 +105,14 @@ static void plain_scalar(const topk_job *job, best *b) {
 
 /* ---- x86 ------------------------------------------------------------------------------------------ */
 #ifdef HAVE_X86
+
+/* Offer the rows first.. of a vector of scores; `which` has a bit for each that may enter. */
+static inline void keep_some(best *b, unsigned which, const float *scores, size_t first) {
+    for (; which; which &= which - 1) {
+        int lane = __builtin_ctz(which);
+        keep(b, scores[lane], first + (size_t)lane);
+    }
+}
 
 /* A matrix beyond the caches is read one row after another: two or more streams at once halve the rate of
  * the DRAM. Within them, eight rows at a time hide the latency of the sums. Measured; docs/kernel.md. */
