@@ -110,11 +110,6 @@ cdef class Copy:
         self._meta = np.empty(topk_meta_floats(rows.shape[0]), dtype=np.float32)
 
     @property
-    def room(self):
-        """Rows there is room for."""
-        return self.store.shape[0]
-
-    @property
     def nbytes(self):
         """Bytes held."""
         return self._codes.shape[0] + 4 * self._meta.shape[0]
