@@ -103,14 +103,11 @@ cdef class Copy:
         self.store = store
         self.count = 0
         self._d = rows.shape[1]
-        # NumPy asks for huge pages for an array of its own, but not for one of zeros.
-        self._codes = np.empty(topk_code_bytes(bits, rows.shape[0], self._d), dtype=np.uint8)
+        # A row of sixteen codes is as long as a cache line, and begins with one.
+        cdef size_t size = topk_code_bytes(bits, rows.shape[0], self._d)
+        room = np.empty(size + 64, dtype=np.uint8)
+        self._codes = room[-room.ctypes.data % 64 :][:size]
         self._meta = np.empty(topk_meta_floats(rows.shape[0]), dtype=np.float32)
-
-    @property
-    def room(self):
-        """Rows there is room for."""
-        return self.store.shape[0]
 
     @property
     def nbytes(self):

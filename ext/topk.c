@@ -83,14 +83,6 @@ static size_t finish(best *b) {
     return b->have;
 }
 
-/* Offer the rows first.. of a vector of scores; `which` has a bit for each that may enter. */
-static inline void keep_some(best *b, unsigned which, const float *scores, size_t first) {
-    for (; which; which &= which - 1) {
-        int lane = __builtin_ctz(which);
-        keep(b, scores[lane], first + (size_t)lane);
-    }
-}
-
 /* ---- scalar --------------------------------------------------------------------------------------- */
 
 static float fold_lanes(const float *v) {
@@ -113,6 +105,14 @@ static void plain_scalar(const topk_job *job, best *b) {
 
 /* ---- x86 ------------------------------------------------------------------------------------------ */
 #ifdef HAVE_X86
+
+/* Offer the rows first.. of a vector of scores; `which` has a bit for each that may enter. */
+static inline void keep_some(best *b, unsigned which, const float *scores, size_t first) {
+    for (; which; which &= which - 1) {
+        int lane = __builtin_ctz(which);
+        keep(b, scores[lane], first + (size_t)lane);
+    }
+}
 
 /* A matrix beyond the caches is read one row after another: two or more streams at once halve the rate of
  * the DRAM. Within them, eight rows at a time hide the latency of the sums. Measured; docs/kernel.md. */
@@ -425,14 +425,13 @@ typedef struct {
  * slack: |x.q - x'.q'| <= |x - x'| |q| + |x'| |q - q'|; the first term is the row's residual. The rest is
  * |q - q'| (|x'| <= |x| <= 1), and the rounding of the sums in float32 on both sides: docs/kernel.md. */
 static void code_query(coder *code, const float *q, size_t d, int top, float *room, coded_query *c) {
+    const double length2 = product_any(q, q, d);
     float left;
-    double length2 = 0;
     code((float)top, q, d, room, room + d, &c->scale, &left);
     for (size_t j = 0; j < d; j++) {
         c->codes[j] = (int8_t)room[j];
         c->sum += c->codes[j];
     }
-    length2 = product_any(q, q, d);
     c->slack = left * 1.00001f + (length2 > 1 ? (float)(length2 - 1) : 0) + ((float)d / LANES + 24.0f) * 2.4e-7f;
 }
 
@@ -616,14 +615,13 @@ AVX512 static inline void judge_avx512(search *s, __m512i sums, unsigned which, 
     }
 }
 
-/* Four sums in turn hide the latency of the dot-product instruction; they are four variables, because gcc keeps an
- * array in memory. One block after another: two at once read the DRAM at half its rate. */
+/* Sixty-four products of bytes, added up by fours: four dimensions of sixteen rows. */
 AVX512 static inline __m512i dot4(__m512i sums, __m512i codes, const int8_t *q) {
-    int32_t four;
-    memcpy(&four, q, 4);
-    return _mm512_dpbusd_epi32(sums, codes, _mm512_set1_epi32(four));
+    return _mm512_dpbusd_epi32(sums, codes, _mm512_set1_epi32(four_codes(q)));
 }
 
+/* Four sums in turn hide the latency of the dot-product instruction; they are four variables, because gcc keeps an
+ * array in memory. One block after another: two at once read the DRAM at half its rate. */
 AVX512 static void stage8_avx512(search *s, size_t block, size_t end) {
     const size_t count = groups(8, s->job->d);
     for (; block < end && !s->gave_up; block++) {

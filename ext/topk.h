@@ -2,7 +2,7 @@
  *
  * Rows and query are meant to have unit length, so a dot product is a cosine. A row that holds a NaN is
  * never returned. Order: score descending, then row ascending. Nothing here allocates more than
- * 16 bytes a candidate; nothing here keeps state but the choice of the path.
+ * 16 bytes a candidate and 16 bytes a dimension of the query; nothing here keeps state.
  *
  * How it works, and the proof that the quick way loses nothing: docs/kernel.md.
  */

@@ -15,7 +15,6 @@ class Copy:
     bits: int
     count: int
     store: _Floats
-    room: int
     nbytes: int
     def __init__(self, bits: int, store: _Floats) -> None: ...
     def encode(self, path: int, end: int) -> None: ...

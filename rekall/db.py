@@ -300,6 +300,8 @@ class Database(EmbeddingQueue, LinkTable):
         """
         import numpy as np
 
+        from rekall.vectors import new_rows
+
         size = self._usual_size(model)
         if not size:
             return [], np.empty((0, 0), dtype=np.float32)
@@ -310,7 +312,10 @@ class Database(EmbeddingQueue, LinkTable):
             "WHERE model = ? AND typeof(vector) = 'blob' AND length(vector) = ? ORDER BY rowid",
             (model, size),
         )
-        matrix = np.frombuffer(b"".join(row[1] for row in stored), dtype="<f4").reshape(len(stored), -1)
+        matrix = new_rows(len(stored), size // 4)
+        for first in range(0, len(stored), 1000):
+            part = stored[first : first + 1000]
+            matrix[first : first + 1000] = np.frombuffer(b"".join(row[1] for row in part), "<f4").reshape(len(part), -1)
         ids = [names.get(row[0]) for row in stored]
         sound = _sound(matrix)
         if sound.all() and None not in ids:

@@ -100,7 +100,6 @@ class KernelSearcher:
         self._store: Matrix = np.empty((0, 0), dtype=np.float32)
         self._count = 0
         self._waits = {4: _Wait(), 8: _Wait()}
-        self.last_work = (0, False)
 
     @property
     def path(self) -> str:
@@ -146,10 +145,9 @@ class KernelSearcher:
     def search(self, store: Matrix, count: int, query: Matrix, k: int, mask: Mask | None, floor: float) -> Found:
         bitmap = None if mask is None else np.packbits(mask, bitorder="little")
         copy = self._copy_for(store, count, mask)
-        found, rescored, gave_up = _topk.search(self._path, store, count, query, k, bitmap, floor, copy)
+        found, _rescored, gave_up = _topk.search(self._path, store, count, query, k, bitmap, floor, copy)
         if copy is not None:
             self._waits[copy.bits].remember(gave_up)
-        self.last_work = (rescored, gave_up)
         return found
 
     def search_many(

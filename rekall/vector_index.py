@@ -24,7 +24,7 @@ from rekall.errors import BackendUnavailable, InvalidVector
 from rekall.kernel import KernelSearcher, kernel_is_there
 from rekall.language import _
 from rekall.searchers import Mask, NumpySearcher, Searcher, SqliteVecSearcher
-from rekall.vectors import Matrix, unit_rows
+from rekall.vectors import Matrix, new_rows, on_a_line, unit_rows
 
 Pairs: TypeAlias = list[tuple[str, float]]
 
@@ -167,8 +167,11 @@ class VectorIndex:
         }
 
     def rebuild(self, ids: Sequence[str], matrix: ArrayLike) -> None:
-        """Replace everything held by `matrix` (n, d), row i under ids[i]."""
-        rows = unit_rows(matrix) if np.size(matrix) else np.empty((0, 0), dtype=np.float32)
+        """Replace everything held by `matrix` (n, d), row i under ids[i].
+
+        A float32 matrix of unit rows that begins on a cache line (`new_rows`) is taken over, any other copied.
+        """
+        rows = on_a_line(unit_rows(matrix)) if np.size(matrix) else np.empty((0, 0), dtype=np.float32)
         if len(rows) != len(ids):
             raise InvalidVector(_("{ids} ids for {rows} vectors").format(ids=len(ids), rows=len(rows)))
         with self._lock:
@@ -226,7 +229,7 @@ class VectorIndex:
             self._clear()
         elif self._dead > SWEEP and self._dead * 2 > len(self._ids):
             kept = np.flatnonzero(self._alive)
-            self._fill([self._ids[row] for row in kept], self._matrix[kept])
+            self._fill([self._ids[row] for row in kept], on_a_line(self._matrix[kept]))
 
     def update(self, key: str, vectors: ArrayLike) -> None:
         """Replace the rows under `key`; the new ones stand at the end. A search meanwhile sees either or both."""
@@ -242,7 +245,7 @@ class VectorIndex:
         if len(self._store) >= rows and self._store.flags.writeable:
             return
         room, held = max(rows, len(self._ids) * 3 // 2, 16), len(self._ids)
-        store = np.empty((room, dimensions), dtype=np.float32)
+        store = new_rows(room, dimensions)
         alive = np.zeros(room, dtype=np.bool_)
         if held:
             store[:held], alive[:held] = self._matrix, self._alive

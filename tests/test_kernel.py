@@ -209,7 +209,11 @@ def wait_for_copies(index: VectorIndex, query: Floats) -> None:
         assert time.monotonic() < deadline, "no copy was built"
 
 
-def test_copies_are_built_behind_the_answers_and_follow_every_change() -> None:
+@pytest.mark.parametrize("bits", [8, 4])
+def test_copies_are_built_behind_the_answers_and_follow_every_change(
+    bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rekall.kernel.FOUR_BIT_ROWS", COPY_ROWS if bits == 4 else 10**9)
     rng = np.random.default_rng(11)
     rows = random_rows(rng, COPY_ROWS * 3, 64, "clustered")
     ids = [f"e{number}" for number in range(len(rows))]
@@ -229,6 +233,32 @@ def test_copies_are_built_behind_the_answers_and_follow_every_change() -> None:
         found, expected = index.search(query, 10), twin.search(query, 10)
         assert [key for key, _score in found] == [key for key, _score in expected]
         assert [score for _key, score in found] == pytest.approx([score for _key, score in expected], abs=1e-6)
+
+
+def test_rows_that_come_while_a_copy_is_built_are_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rekall.kernel.ENCODE_STEP", 1)  # slow enough to be overtaken
+    rng = np.random.default_rng(12)
+    rows = random_rows(rng, COPY_ROWS, 64, "clustered")
+    index = VectorIndex.from_matrix([str(number) for number in range(len(rows))], rows, "kernel")
+    searcher = index._searcher
+    assert isinstance(searcher, KernelSearcher)
+    for number in range(COPY_ROWS):  # the matrix grows more than once
+        index.search(rows[0], 1)
+        index.add(f"new{number}", random_rows(rng, 1, 64, "noise"))
+    wait_for_copies(index, rows[0])
+    [copy] = searcher._copies.values()
+    assert (copy.count, copy.store is index._store) == (2 * COPY_ROWS, True)
+
+
+def test_masks_and_floors_go_through_the_copies_of_many_searches() -> None:
+    rng = np.random.default_rng(13)
+    rows, queries = random_rows(rng, 3000, 64, "clustered"), random_rows(rng, 200, 64, "clustered")
+    index = VectorIndex.from_matrix([str(number) for number in range(len(rows))], rows, "kernel")
+    wait_for_copies(index, rows[0])
+    for mask in (None, rng.random(3000) < 0.5, rng.random(3000) < 0.01):
+        for k, floor in ((1, -2.0), (10, 0.3), (400, -2.0)):
+            alone = [index.search(query, k, mask, floor) for query in queries]
+            assert index.search_many(queries, k, mask, floor) == alone
 
 
 def test_eight_threads_search_while_one_adds_and_deletes() -> None:

@@ -51,6 +51,24 @@ static void check_plain(const topk_job *job, int path, size_t k, const int64_t *
     if (better >= k) fail("a better row is missing", path, job->n, job->d, k);
 }
 
+/* Whether three queries together give what each gives alone. */
+static void check_batch(const topk_job *job, int path, const topk_copy *copy, size_t k, int64_t *idx, float *score) {
+    const size_t wanted = k < job->n ? k : job->n;
+    topk_job jobs[3] = {*job, *job, *job};
+    int64_t *all = calloc(3 * wanted, sizeof *all);
+    float *scores = calloc(3 * wanted, sizeof *scores);
+    size_t count[3];
+    jobs[1].query = job->rows, jobs[2].query = job->rows + job->n / 2 * job->d;
+    topk_batch(path, jobs, 3, copy, k, all, scores, count);
+    for (size_t q = 0; q < 3; q++) {
+        size_t found = topk_plain(path, &jobs[q], k, idx, score);
+        if (found != count[q] || memcmp(idx, all + q * wanted, found * sizeof *idx) ||
+            memcmp(score, scores + q * wanted, found * sizeof *score))
+            fail("a batch differs", path, job->n, job->d, k);
+    }
+    free(all), free(scores);
+}
+
 static void check_copy(const topk_job *job, int path, int bits, size_t k, const int64_t *idx, const float *score,
                        size_t found) {
     const size_t n = job->n, wanted = k < n ? k : n;
@@ -65,6 +83,7 @@ static void check_copy(const topk_job *job, int path, int bits, size_t k, const 
     if (topk_two_stage(path, job, &copy, k, idx2, score2, &work) != found) fail("another count", path, n, job->d, k);
     if (found && (memcmp(idx, idx2, found * sizeof *idx) || memcmp(score, score2, found * sizeof *score)))
         fail(bits == 8 ? "8 bits differ" : "4 bits differ", path, n, job->d, k);
+    check_batch(job, path, &copy, k, idx2, score2);
     free(codes), free(meta), free(idx2), free(score2);
 }
 
