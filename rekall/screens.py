@@ -173,7 +173,8 @@ class LocalScreen:
     async def run(self, words: Sequence[str], text: bytes = b"") -> int:
         self.output.flush()
         command = [sys.executable, "-m", "rekall", *words[1:]] if words[:1] == ["rekall-py"] else list(words)
-        return await asyncio.to_thread(self._run, command, text)
+        with self.input.cooked_mode():
+            return await asyncio.to_thread(self._run, command, text)
 
     def _run(self, command: list[str], text: bytes) -> int:
         stdin = subprocess.PIPE if text else self._tty_in
@@ -195,6 +196,10 @@ class LocalScreen:
 
 @contextmanager
 def drawing_on(screen: Screen) -> Iterator[None]:
-    """Let prompt_toolkit apps of the block appear on `screen`."""
-    with create_app_session(input=screen.input, output=screen.output):
+    """Let prompt_toolkit apps of the block appear on `screen`.
+
+    The terminal is raw throughout, between two prompts as well: what is typed ahead then is neither
+    echoed nor taken for a line by the terminal itself.
+    """
+    with screen.input.raw_mode(), create_app_session(input=screen.input, output=screen.output):
         yield

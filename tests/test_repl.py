@@ -9,6 +9,7 @@ import pty
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -201,6 +202,8 @@ def test_a_session_on_a_real_terminal(where: str, rekall: Rekall) -> None:
             command, env=env, cwd=rekall.cwd, preexec_fn=lambda: _take_terminal(theirs), **streams
         ) as process:
             os.close(theirs)
+            stopper = threading.Timer(60, process.kill)
+            stopper.start()
             drawn = _until(ours, b"rekall>")
             os.write(ours, b"undo commit\r")
             drawn += _until(ours, b"git reset")
@@ -209,6 +212,7 @@ def test_a_session_on_a_real_terminal(where: str, rekall: Rekall) -> None:
             os.write(ours, b"\x04")
             drawn += _until(ours, None)
             assert process.wait(20) == 0
+            stopper.cancel()
         os.close(ours)
     assert b"Traceback" not in drawn
 
