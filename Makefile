@@ -1,5 +1,6 @@
 # make demo    try rekall on sample notes, inside this folder
 # make test    everything a change must pass, in under ten minutes
+# make torture the races and floods of the warm process, as often as it takes to find what fails rarely (an hour)
 # make eval    score search on judged sets: make eval DATA=folder
 # make bench-kernel  time the kernel beside its peers
 # make model   build the embedded model again and compare it with the committed one
@@ -10,7 +11,7 @@ VENV := .venv
 DEMO := .demo
 BIN := $(VENV)/bin
 
-.PHONY: demo test eval bench-kernel model messages clean
+.PHONY: demo test torture eval bench-kernel model messages clean
 
 demo: $(DEMO)/venv/installed
 	@sh demo/run.sh $(DEMO)
@@ -26,6 +27,10 @@ test: $(VENV)/installed
 	$(BIN)/ruff format --check rekall/ tests ext setup.py
 	$(BIN)/mypy --strict
 	$(BIN)/python -m pytest tests/ -v
+
+# ROUNDS=ci is a tenth of it.
+torture: $(VENV)/installed
+	REKALL_ROUNDS=$(or $(ROUNDS),full) $(BIN)/python -m pytest tests/test_server*.py -v --timeout 7200
 
 $(VENV)/installed: pyproject.toml setup.py rekall/__init__.py $(wildcard ext/*.c ext/*.h ext/*.pyx)
 	$(PYTHON) -m venv $(VENV)

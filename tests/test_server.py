@@ -16,7 +16,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from running import Answer, is_running, wait_for
@@ -324,6 +324,35 @@ def test_a_connection_made_before_the_name_was_gone_is_answered(warm: Warm) -> N
                 assert line.ask("list").status == 1
                 line.close()
         wait_for(lambda pid=pid: is_gone(pid))
+
+
+def test_a_restart_under_the_eyes_of_many_costs_nobody_an_answer(warm: Warm) -> None:
+    """A client may be quicker than the restart and start the new server itself: that is a restart all the same."""
+    warm.keep(["a note to be found"])
+    right = warm.cold("search", "--words", "found")
+    warm.start_server()
+    wrong: list[Answer] = []
+    is_over = Event()
+
+    def ask() -> None:
+        while not is_over.is_set():
+            answer = warm("search", "--words", "found")
+            wrong.extend([] if answer == right else [answer])
+
+    asking = [Thread(target=ask) for _number in range(3)]
+    for thread in asking:
+        thread.start()
+    try:
+        for _round in range(rounds(3, 10, 100)):
+            before = warm.pid
+            assert warm("server", "restart") == Answer(0, "", "started\n")
+            wait_for(lambda: client.is_running(warm.folder))
+            assert warm.pid != before
+    finally:
+        is_over.set()
+        for thread in asking:
+            thread.join(30)
+    assert wrong == [] and warm.servers() == [warm.pid]
 
 
 # --- another version ---

@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -250,6 +251,34 @@ def test_a_change_of_settings_is_in_force_with_the_next_request(warm: Warm) -> N
     assert first(warm, "rounding of prices") == NOTES[0]
     assert warm.pid == pid
     wait_for(lambda: len(warm.processes()) == 2)  # the models of earlier settings have gone
+
+
+def test_settings_about_other_things_leave_the_model_where_it_is(warm: Warm) -> None:
+    warm.keep(NOTES)
+    warm.warm_up()
+    worker = warm.worker()
+    for settings in ({"performance__cache_max_size": 7}, {"performance__vector_backend": "numpy"}, {}):
+        set_up(warm, **settings)
+        assert first(warm, f"rounding of prices {settings}") == NOTES[0]
+    wait_for(lambda: warm.facts()["model_state"] == "loaded")
+    assert warm.worker() == worker and len(warm.processes()) == 2
+
+
+def test_callers_with_settings_of_their_own_are_answered_by_meaning_side_by_side(warm: Warm, tmp_path: Path) -> None:
+    warm.keep(NOTES)
+    for name, size in (("a", 10), ("b", 20)):
+        (tmp_path / name).write_text(f"[performance]\ncache_max_size = {size}\n")
+    warm.warm_up()
+
+    def ask(name: str) -> None:
+        for number in range(20):
+            answer = warm("search", f"rounding of prices {number} {name}", REKALL_CONFIG=str(tmp_path / name))
+            assert (answer.status, answer.errors) == (0, "")
+
+    with ThreadPoolExecutor(4) as running:
+        for done in [running.submit(ask, name) for name in "abab"]:
+            done.result(100)
+    wait_for(lambda: len(warm.processes()) == 2)
 
 
 def test_the_model_goes_when_it_is_idle_and_comes_back_when_it_is_asked(warm: Warm) -> None:
