@@ -30,7 +30,7 @@ test: $(VENV)/installed
 
 # ROUNDS=ci is a tenth of it.
 torture: $(VENV)/installed
-	REKALL_ROUNDS=$(or $(ROUNDS),full) $(BIN)/python -m pytest tests/test_server*.py -v --timeout 7200
+	REKALL_ROUNDS=$(or $(ROUNDS),full) $(BIN)/python -m pytest tests -m torture -v --timeout 7200
 
 $(VENV)/installed: pyproject.toml setup.py rekall/__init__.py $(wildcard ext/*.c ext/*.h ext/*.pyx)
 	$(PYTHON) -m venv $(VENV)

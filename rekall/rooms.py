@@ -21,6 +21,8 @@ from rekall.protocol import Request
 
 # Rooms kept open for the next request. Each holds an SQLite connection and its page cache, 2 MB at most.
 KEPT = 4
+# Files of settings remembered; each caller may have one of its own.
+MOST_FILES = 16
 # The vectors leave memory when nothing was asked for this many times the model's idle time.
 VECTORS_IDLE = 2
 
@@ -31,7 +33,7 @@ class Rooms:
     def __init__(self, config: Config) -> None:
         self._lock = Lock()
         self._free: list[Room] = []
-        self._configs: dict[Path, tuple[tuple[int, int, int] | None, Config]] = {}
+        self._configs: dict[Path, tuple[tuple[int, int, int, int] | None, Config]] = {}
         self._household = Household(config, model_in_child=True)
         self._retired: list[Household] = []  # of other settings; somebody may still be answered from them
         self._lent: Counter[Household] = Counter()  # how many rooms over it are lent
@@ -90,12 +92,18 @@ class Rooms:
     def _read(self, path: Path) -> Config:
         """Return the settings of a file, read again only when it has changed. Raises UsageError."""
         stamp = None
-        with suppress(OSError):
+        try:
             found = path.stat()
-            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+            stamp = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return Config.load(path)  # which says why it cannot be read
         held = self._configs.get(path)
         if held is None or held[0] != stamp:
             held = (stamp, Config.load(path))
+            if len(self._configs) >= MOST_FILES:
+                self._configs.clear()
             self._configs[path] = held
         return held[1]
 

@@ -182,6 +182,7 @@ def _try(how: Callable[[Line], None], line: Line) -> None:
         how(line)
 
 
+@pytest.mark.torture
 def test_nothing_is_left_of_thousands_of_requests(warm: Warm) -> None:
     """Neither a descriptor nor a thread nor a process nor much memory, whatever became of the requests."""
     warm.keep([f"{SECRET} note {number}" for number in range(50)])
@@ -223,6 +224,7 @@ def test_who_never_says_go_is_sent_away(warm: Warm) -> None:
     assert warm.facts()["clients"] == 0
 
 
+@pytest.mark.torture
 def test_fifty_clients_at_once_are_all_answered_right(warm: Warm) -> None:
     ids = warm.keep([f"{SECRET} number{number}" for number in range(50)])
     warm.warm_up()
@@ -396,6 +398,7 @@ def test_a_write_that_was_begun_is_finished_though_it_is_cancelled(warm: Warm) -
     assert SECRET in warm("list").output
 
 
+@pytest.mark.torture
 def test_who_cancels_at_any_moment_gets_one_status(warm: Warm) -> None:
     warm.keep([f"{SECRET} note"])
     warm.warm_up()

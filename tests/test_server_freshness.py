@@ -228,6 +228,30 @@ def test_a_broken_file_of_settings_is_told_by_all_who_need_it_and_mended_under_t
     assert warm.pid == pid and len(hits(warm, "--semantic", "x")) == 3
 
 
+@pytest.mark.parametrize("what", ["a folder", "not text", "a link to itself", "below a file", "gone", "the same size"])
+def test_settings_that_become_unusable_in_any_way_are_seen(warm: Warm, what: str) -> None:
+    warm.keep(NOTES)
+    path = set_up(warm, performance__cache_max_size=7)
+    pid = warm.start_server()
+    before = path.stat()
+    path.unlink()
+    if what == "a folder":
+        path.mkdir()
+    elif what == "not text":
+        path.write_bytes(b"\xff\xfe\0")
+    elif what == "a link to itself":
+        path.symlink_to(path)
+    elif what == "below a file":
+        path.parent.rmdir()
+        path.parent.touch()
+    elif what == "the same size":  # and the same time, as `cp -p` leaves it
+        path.write_text("performance.cache_max_size = [\n"[: before.st_size].ljust(before.st_size))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    answer = warm("list")
+    assert answer == warm.cold("list") and answer.status == (0 if what == "gone" else 2)
+    assert warm.pid == pid
+
+
 def test_a_change_of_settings_is_in_force_with_the_next_request(warm: Warm) -> None:
     warm.keep(NOTES)
     pid = warm.warm_up()
