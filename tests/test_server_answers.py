@@ -357,6 +357,7 @@ def test_a_date_is_that_of_the_callers_own_time_zone(both: tuple[Warm, Alone]) -
 
 
 def test_who_has_no_time_zone_has_the_systems_whatever_the_servers_starter_had(both: tuple[Warm, Alone]) -> None:
+    """Where the system's zone is UTC, the caller without one is answered right by accident; the others are not."""
     warm, alone = both
     warm.keep(["late"], created_at="2026-03-01T23:30:00.000Z")
     zones = ("Pacific/Auckland", "America/Los_Angeles")
