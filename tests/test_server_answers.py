@@ -242,7 +242,7 @@ def test_any_command_line_has_the_same_answer(noted: tuple[Warm, Alone], words: 
 
 
 @pytest.mark.torture
-@settings(max_examples=rounds(40, 200, 2000), suppress_health_check=list(HealthCheck), print_blob=False)
+@settings(max_examples=rounds(20, 100, 2000), suppress_health_check=list(HealthCheck), print_blob=False)
 @given(
     st.sampled_from(["COLUMNS", "LANG", "LC_ALL", "LANGUAGE", "TZ", "NO_COLOR", "TERM", "REKALL_DB", "REKALL_CONFIG", "REKALL_REQUEST_ID", "HOME", "XDG_DATA_HOME"]),
     st.sampled_from(["", "0", "7", "-5", "9" * 30, "9" * 5000, "fr_FR.UTF-8", "fr", "C", "xx", "../x", "UTC", "Europe/Paris", ":UTC", "UTC-3", "/etc/hostname", "é\n", os.fsdecode(b"\xff"), "x/y/z", "٣٤"]),

@@ -215,13 +215,20 @@ def _right(answer: Answer) -> None:
 
 
 def test_who_never_says_go_is_sent_away(warm: Warm) -> None:
-    """So is one that says nothing: else a server with such a client would never be idle."""
-    warm.start_server()
-    with Line(warm) as silent, Line(warm) as waiting, Line(warm) as mistaken:
-        waiting.acknowledged("list")
-        mistaken.acknowledged("nonsense")
-        assert [line.is_closed(30) for line in (silent, waiting, mistaken)] == [True] * 3
-    assert warm.facts()["clients"] == 0
+    """So is one that says nothing: else a server with such a client would never be idle. (Here after 1 s, not 10.)"""
+    process = start_with(warm, "import rekall.conversation as c; c.HELLO_SECONDS = 1.0")
+    try:
+        with Line(warm) as silent, Line(warm) as waiting, Line(warm) as mistaken, Line(warm) as patient:
+            patient.acknowledged("search", "-", "--each-line")
+            patient.send(frames.GO)
+            waiting.acknowledged("list")
+            mistaken.acknowledged("nonsense")
+            assert [line.is_closed(30) for line in (silent, waiting, mistaken)] == [True] * 3
+            assert not patient.is_closed(0.5)  # it may think as long as it likes
+        wait_for(lambda: warm.facts()["clients"] == 0)
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.torture

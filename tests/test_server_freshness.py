@@ -120,7 +120,7 @@ def test_every_write_of_another_is_seen_by_the_very_next_question(warm: Warm) ->
 def test_what_others_wrote_is_embedded_behind_everybodys_back_the_newest_first(warm: Warm) -> None:
     warm.keep(["begin"])
     warm.warm_up()
-    keys = warm.keep([f"entry {number} of another process" for number in range(120)], content="words " * 200)
+    keys = warm.keep([f"entry {number} of another process" for number in range(70)], content="words " * 200)
 
     def embedded() -> set[str]:
         with closing(sqlite3.connect(f"file:{warm.base}?mode=ro", uri=True, timeout=20)) as connection:
@@ -311,7 +311,8 @@ def test_the_model_goes_when_it_is_idle_and_comes_back_when_it_is_asked(warm: Wa
     worker = warm.worker()
     assert warm("config", "set", "performance.model_idle_timeout_minutes", "0.05").status == 0
     wait_for(lambda: len(warm.processes()) == 1, 20)
-    assert is_gone(worker) and warm.facts()["model_state"] == "not loaded"
+    wait_for(lambda: is_gone(worker))
+    assert warm.facts()["model_state"] == "not loaded"
     assert first(warm, "rounding of prices") == NOTES[0]
     assert warm.worker() != worker
     wait_for(lambda: len(warm.processes()) == 1, 20)
