@@ -1,5 +1,6 @@
 # make demo    try rekall on sample notes, inside this folder
 # make test    everything a change must pass, in under ten minutes
+# make torture the races and floods of the warm process, as often as it takes to find what fails rarely (an hour)
 # make eval    score search on judged sets: make eval DATA=folder
 # make bench-kernel  time the kernel beside its peers
 # make bench-latency NOTES=folder  time whole processes, warm and cold, and what they hold in memory
@@ -11,7 +12,7 @@ VENV := .venv
 DEMO := .demo
 BIN := $(VENV)/bin
 
-.PHONY: demo test eval bench-kernel bench-latency model messages clean
+.PHONY: demo test torture eval bench-kernel bench-latency model messages clean
 
 demo: $(DEMO)/venv/installed
 	@sh demo/run.sh $(DEMO)
@@ -27,6 +28,10 @@ test: $(VENV)/installed
 	$(BIN)/ruff format --check rekall/ tests ext setup.py
 	$(BIN)/mypy --strict
 	$(BIN)/python -m pytest tests/ -v
+
+# ROUNDS=ci is a tenth of it.
+torture: $(VENV)/installed
+	REKALL_ROUNDS=$(or $(ROUNDS),full) $(BIN)/python -m pytest tests -m torture -v --timeout 7200
 
 $(VENV)/installed: pyproject.toml setup.py rekall/__init__.py $(wildcard ext/*.c ext/*.h ext/*.pyx)
 	$(PYTHON) -m venv $(VENV)

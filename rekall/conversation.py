@@ -400,18 +400,14 @@ class Conversation(asyncio.Protocol):
             except OSError as error:
                 fail(response, error)
             except BaseException as error:  # the thread ends here anyway, and the client waits
-                self._host.log.error("%s", where(error))
-                response.status = ERROR
-                response.note(_("rekall: an error of rekall itself ({where}); rekall doctor tells more").format(
-                    where=where(error).splitlines()[-1]
-                ))  # fmt: skip
+                self._fail(response, error)
         if self._is_wanted or self._writes:
             last = sink.taken() + frames.frame(frames.STATUS, bytes([response.status]))
             self._host.loop.call_soon_threadsafe(self._finish, last)
         if response.after:
             self._host.wake()
 
-    def _fail(self, response: Response, error: Exception) -> None:
+    def _fail(self, response: Response, error: BaseException) -> None:
         """End an answer that broke off where nobody expected it."""
         places = where(error)
         self._host.log.error("%s", places)

@@ -6,6 +6,7 @@ the cache are the household's. When settings change, the next request finds a ne
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -21,6 +22,8 @@ from rekall.protocol import Request
 
 # Rooms kept open for the next request. Each holds an SQLite connection and its page cache, 2 MB at most.
 KEPT = 4
+# Files of settings remembered; each caller may have one of its own.
+MOST_FILES = 16
 # The vectors leave memory when nothing was asked for this many times the model's idle time.
 VECTORS_IDLE = 2
 
@@ -31,9 +34,10 @@ class Rooms:
     def __init__(self, config: Config) -> None:
         self._lock = Lock()
         self._free: list[Room] = []
-        self._configs: dict[Path, tuple[tuple[int, int, int] | None, Config]] = {}
+        self._configs: dict[Path, tuple[tuple[int, int, int, int] | None, Config]] = {}
         self._household = Household(config, model_in_child=True)
         self._retired: list[Household] = []  # of other settings; somebody may still be answered from them
+        self._lent: Counter[Household] = Counter()  # how many rooms over it are lent
 
     @property
     def config(self) -> Config:
@@ -57,11 +61,16 @@ class Rooms:
         household = self._household_of(config)
         room = self._taken(base, household) or Room(base, config, household)
         room.base, room.config = base, config
+        with self._lock:
+            self._lent[household] += 1
         try:
             yield room
         except BaseException:
             room.close()  # who knows what state it is in
             raise
+        finally:
+            with self._lock:
+                self._lent[household] -= 1
         with self._lock:
             if len(self._free) < KEPT and room.household is self._household:
                 self._free.append(room)
@@ -84,12 +93,18 @@ class Rooms:
     def _read(self, path: Path) -> Config:
         """Return the settings of a file, read again only when it has changed. Raises UsageError."""
         stamp = None
-        with suppress(OSError):
+        try:
             found = path.stat()
-            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+            stamp = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return Config.load(path)  # which says why it cannot be read
         held = self._configs.get(path)
         if held is None or held[0] != stamp:
             held = (stamp, Config.load(path))
+            if len(self._configs) >= MOST_FILES:
+                self._configs.clear()
             self._configs[path] = held
         return held[1]
 
@@ -104,6 +119,7 @@ class Rooms:
             if config is old.config or config.same_as(old.config):
                 return old
             new = self._household = Household(config, model_in_child=True)
+            new.take_over(old)
             self._retired.append(old)
             free, self._free = self._free, []
         for room in free:
@@ -121,7 +137,11 @@ class Rooms:
         with suppress(RekallError):  # a broken file is told to whoever asks next
             self._household_of(self._read(self.config.path))
         with self._lock:
-            household, retired, self._retired = self._household, self._retired, []
+            household = self._household
+            retired = [old for old in self._retired if not self._lent[old]]
+            for old in retired:
+                self._retired.remove(old)
+                del self._lent[old]
         for old in retired:  # a model that is on its way in is waited for, but not by the loop
             Thread(target=old.close, name="rekall-retired", daemon=True).start()
         models, resident = household.models_if_any, household.resident_if_any

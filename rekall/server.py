@@ -69,6 +69,9 @@ def serve(base: Base, config: Config, env: Mapping[str, str], ready: int | None)
     One byte is written to the descriptor `ready` once it listens. Raises AlreadyRunning, FolderRefused.
     """
     os.umask(0o077)
+    # A caller without TZ means the system's time, not that of whoever started this process in a terminal.
+    os.environ.pop("TZ", None)
+    time.tzset()
     # NumPy's threads are of no use to one query, and each takes memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     folder = socket_folder(base.path, env)

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from running import Answer
+from running import Answer, wait_for
 from warm import Line, Warm, rounds, warm_in
 
 from rekall.entry import new_id
@@ -227,6 +227,7 @@ _WORDS = st.sampled_from(_PLAIN.split()) | st.sampled_from(_ODD)
 _WRITES = {"add", "edit", "delete", "link", "unlink", "import", "export", "backup", "index", "doctor", "server"}
 
 
+@pytest.mark.torture
 @settings(
     max_examples=rounds(150, 600, 5000), suppress_health_check=list(HealthCheck), print_blob=False
 )  # the fixture is one for all
@@ -240,7 +241,8 @@ def test_any_command_line_has_the_same_answer(noted: tuple[Warm, Alone], words: 
     assert warm(*words, stdin=stdin) == alone(*words, stdin=stdin)
 
 
-@settings(max_examples=rounds(40, 200, 2000), suppress_health_check=list(HealthCheck), print_blob=False)
+@pytest.mark.torture
+@settings(max_examples=rounds(20, 100, 2000), suppress_health_check=list(HealthCheck), print_blob=False)
 @given(
     st.sampled_from(["COLUMNS", "LANG", "LC_ALL", "LANGUAGE", "TZ", "NO_COLOR", "TERM", "REKALL_DB", "REKALL_CONFIG", "REKALL_REQUEST_ID", "HOME", "XDG_DATA_HOME"]),
     st.sampled_from(["", "0", "7", "-5", "9" * 30, "9" * 5000, "fr_FR.UTF-8", "fr", "C", "xx", "../x", "UTC", "Europe/Paris", ":UTC", "UTC-3", "/etc/hostname", "é\n", os.fsdecode(b"\xff"), "x/y/z", "٣٤"]),
@@ -352,6 +354,22 @@ def test_a_date_is_that_of_the_callers_own_time_zone(both: tuple[Warm, Alone]) -
         1,
         0,
     )
+
+
+def test_who_has_no_time_zone_has_the_systems_whatever_the_servers_starter_had(both: tuple[Warm, Alone]) -> None:
+    """Where the system's zone is UTC, the caller without one is answered right by accident; the others are not."""
+    warm, alone = both
+    warm.keep(["late"], created_at="2026-03-01T23:30:00.000Z")
+    zones = ("Pacific/Auckland", "America/Los_Angeles")
+    for started_in in zones:
+        with subprocess.Popen(
+            warm.command("server", "run"), env=warm.env | {"TZ": started_in}, cwd=warm.cwd
+        ) as process:
+            wait_for(lambda: warm.socket.exists() and warm.facts())
+            for env in ({}, *({"TZ": zone} for zone in zones)):
+                assert warm("list", "--since", "2026-03-02", **env) == alone("list", "--since", "2026-03-02", **env)
+            assert warm("server", "stop").status == 0
+            assert process.wait(30) == 0
 
 
 def test_the_folder_of_the_caller_decides_which_base_is_meant(both: tuple[Warm, Alone], tmp_path: Path) -> None:

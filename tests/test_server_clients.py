@@ -182,6 +182,7 @@ def _try(how: Callable[[Line], None], line: Line) -> None:
         how(line)
 
 
+@pytest.mark.torture
 def test_nothing_is_left_of_thousands_of_requests(warm: Warm) -> None:
     """Neither a descriptor nor a thread nor a process nor much memory, whatever became of the requests."""
     warm.keep([f"{SECRET} note {number}" for number in range(50)])
@@ -214,15 +215,23 @@ def _right(answer: Answer) -> None:
 
 
 def test_who_never_says_go_is_sent_away(warm: Warm) -> None:
-    """So is one that says nothing: else a server with such a client would never be idle."""
-    warm.start_server()
-    with Line(warm) as silent, Line(warm) as waiting, Line(warm) as mistaken:
-        waiting.acknowledged("list")
-        mistaken.acknowledged("nonsense")
-        assert [line.is_closed(30) for line in (silent, waiting, mistaken)] == [True] * 3
-    assert warm.facts()["clients"] == 0
+    """So is one that says nothing: else a server with such a client would never be idle. (Here after 1 s, not 10.)"""
+    process = start_with(warm, "import rekall.conversation as c; c.HELLO_SECONDS = 1.0")
+    try:
+        with Line(warm) as silent, Line(warm) as waiting, Line(warm) as mistaken, Line(warm) as patient:
+            patient.acknowledged("search", "-", "--each-line")
+            patient.send(frames.GO)
+            waiting.acknowledged("list")
+            mistaken.acknowledged("nonsense")
+            assert [line.is_closed(30) for line in (silent, waiting, mistaken)] == [True] * 3
+            assert not patient.is_closed(0.5)  # it may think as long as it likes
+        wait_for(lambda: warm.facts()["clients"] == 0)
+    finally:
+        process.kill()
+        process.wait()
 
 
+@pytest.mark.torture
 def test_fifty_clients_at_once_are_all_answered_right(warm: Warm) -> None:
     ids = warm.keep([f"{SECRET} number{number}" for number in range(50)])
     warm.warm_up()
@@ -396,6 +405,7 @@ def test_a_write_that_was_begun_is_finished_though_it_is_cancelled(warm: Warm) -
     assert SECRET in warm("list").output
 
 
+@pytest.mark.torture
 def test_who_cancels_at_any_moment_gets_one_status(warm: Warm) -> None:
     warm.keep([f"{SECRET} note"])
     warm.warm_up()

@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -119,7 +120,7 @@ def test_every_write_of_another_is_seen_by_the_very_next_question(warm: Warm) ->
 def test_what_others_wrote_is_embedded_behind_everybodys_back_the_newest_first(warm: Warm) -> None:
     warm.keep(["begin"])
     warm.warm_up()
-    keys = warm.keep([f"entry {number} of another process" for number in range(120)], content="words " * 200)
+    keys = warm.keep([f"entry {number} of another process" for number in range(70)], content="words " * 200)
 
     def embedded() -> set[str]:
         with closing(sqlite3.connect(f"file:{warm.base}?mode=ro", uri=True, timeout=20)) as connection:
@@ -227,6 +228,30 @@ def test_a_broken_file_of_settings_is_told_by_all_who_need_it_and_mended_under_t
     assert warm.pid == pid and len(hits(warm, "--semantic", "x")) == 3
 
 
+@pytest.mark.parametrize("what", ["a folder", "not text", "a link to itself", "below a file", "gone", "the same size"])
+def test_settings_that_become_unusable_in_any_way_are_seen(warm: Warm, what: str) -> None:
+    warm.keep(NOTES)
+    path = set_up(warm, performance__cache_max_size=7)
+    pid = warm.start_server()
+    before = path.stat()
+    path.unlink()
+    if what == "a folder":
+        path.mkdir()
+    elif what == "not text":
+        path.write_bytes(b"\xff\xfe\0")
+    elif what == "a link to itself":
+        path.symlink_to(path)
+    elif what == "below a file":
+        path.parent.rmdir()
+        path.parent.touch()
+    elif what == "the same size":  # and the same time, as `cp -p` leaves it
+        path.write_text("performance.cache_max_size = [\n"[: before.st_size].ljust(before.st_size))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    answer = warm("list")
+    assert answer == warm.cold("list") and answer.status == (0 if what == "gone" else 2)
+    assert warm.pid == pid
+
+
 def test_a_change_of_settings_is_in_force_with_the_next_request(warm: Warm) -> None:
     warm.keep(NOTES)
     pid = warm.warm_up()
@@ -252,13 +277,42 @@ def test_a_change_of_settings_is_in_force_with_the_next_request(warm: Warm) -> N
     wait_for(lambda: len(warm.processes()) == 2)  # the models of earlier settings have gone
 
 
+def test_settings_about_other_things_leave_the_model_where_it_is(warm: Warm) -> None:
+    warm.keep(NOTES)
+    warm.warm_up()
+    worker = warm.worker()
+    for settings in ({"performance__cache_max_size": 7}, {"performance__vector_backend": "numpy"}, {}):
+        set_up(warm, **settings)
+        assert first(warm, f"rounding of prices {settings}") == NOTES[0]
+    wait_for(lambda: warm.facts()["model_state"] == "loaded")
+    assert warm.worker() == worker and len(warm.processes()) == 2
+
+
+def test_callers_with_settings_of_their_own_are_answered_by_meaning_side_by_side(warm: Warm, tmp_path: Path) -> None:
+    warm.keep(NOTES)
+    for name, size in (("a", 10), ("b", 20)):
+        (tmp_path / name).write_text(f"[performance]\ncache_max_size = {size}\n")
+    warm.warm_up()
+
+    def ask(name: str) -> None:
+        for number in range(20):
+            answer = warm("search", f"rounding of prices {number} {name}", REKALL_CONFIG=str(tmp_path / name))
+            assert (answer.status, answer.errors) == (0, "")
+
+    with ThreadPoolExecutor(4) as running:
+        for done in [running.submit(ask, name) for name in "abab"]:
+            done.result(100)
+    wait_for(lambda: len(warm.processes()) == 2)
+
+
 def test_the_model_goes_when_it_is_idle_and_comes_back_when_it_is_asked(warm: Warm) -> None:
     warm.keep(NOTES)
     warm.warm_up()
     worker = warm.worker()
     assert warm("config", "set", "performance.model_idle_timeout_minutes", "0.05").status == 0
     wait_for(lambda: len(warm.processes()) == 1, 20)
-    assert is_gone(worker) and warm.facts()["model_state"] == "not loaded"
+    wait_for(lambda: is_gone(worker))
+    assert warm.facts()["model_state"] == "not loaded"
     assert first(warm, "rounding of prices") == NOTES[0]
     assert warm.worker() != worker
     wait_for(lambda: len(warm.processes()) == 1, 20)

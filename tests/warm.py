@@ -100,8 +100,8 @@ class Warm(Rekall):
         return self.pid
 
     def start_server(self) -> int:
-        """Start the server with a question that loads nothing."""
-        assert self("list").status in (0, 1)
+        """Start the server with a question that loads nothing. While an earlier one is leaving, none can be."""
+        wait_for(lambda: self("list").status in (0, 1) and client.is_running(self.folder))
         return self.pid
 
     def processes(self) -> list[int]:

@@ -39,6 +39,7 @@ class Household:
         self.is_warm = model_in_child
         self._lock = RLock()
         self._models: ModelManager | None = None
+        self._owns_models = True
         self._resident: Resident | None = None
 
     @property
@@ -56,6 +57,15 @@ class Household:
                     load=spawn_engine if self.is_warm else load_engine,
                 )
             return self._models
+
+    def take_over(self, earlier: Household) -> None:
+        """Go on with the model of the household before this one, if these settings name the same."""
+        with earlier._lock:
+            models = earlier._models
+            if models and models.name == self.config.text("embeddings.model"):
+                models.idle_minutes = self.config.number("performance.model_idle_timeout_minutes")
+                self._models = models
+                earlier._owns_models = False
 
     @property
     def models_if_any(self) -> ModelManager | None:
@@ -79,8 +89,8 @@ class Household:
         return self._resident
 
     def close(self) -> None:
-        """Let the model go."""
-        if self._models:
+        """Let the model go, unless another household has taken it over."""
+        if self._models and self._owns_models:
             self._models.unload()
 
 
