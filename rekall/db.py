@@ -269,10 +269,10 @@ class Database(EmbeddingQueue, LinkTable):
         where, values = rows.condition(filters)
         return [row[0] for row in self._read(f"SELECT e.id FROM entries e WHERE {where}", values)]
 
-    def search_words(self, text: str, k: int, filters: Filters | None = None) -> Matches:
+    def search_words(self, text: str, k: int, filters: Filters | None = None, is_typing: bool = False) -> Matches:
         """Return up to k entries by words, best first. See words.py."""
         with readable_errors(self.path):
-            return self.words.search(text, k, *rows.condition(filters), revision=self.revision())
+            return self.words.search(text, k, *rows.condition(filters), revision=self.revision(), is_typing=is_typing)
 
     def is_empty(self) -> bool:
         """Tell whether there is no entry. Cost: none to speak of, where a count reads all."""
