@@ -62,7 +62,26 @@ class Desk:
         with self._lend(self.request) as room:
             return question(room)
 
-    async def find(self, text: str, filters: Filters | None = None, k: int = 50) -> Found | None:
+    async def work(self, function: Callable[[], Result]) -> Result:
+        """Return what `function`, which needs no room, gives in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+    async def model_state(self) -> str:
+        """Return how the model is: loaded, loading, not loaded."""
+        return await self.ask(lambda room: room.household.models.state)
+
+    async def names(self) -> dict[str, frozenset[str]]:
+        """Return the tags and the projects there are."""
+        return await self.ask(
+            lambda room: {name: frozenset(room.reading().counts_by(name)) for name in ("tag", "project")}
+        )
+
+    async def entry(self, key: str) -> Entry | None:
+        """Return an entry as it is now; None if it is gone."""
+        found = await self.ask(lambda room: room.reading().get_many([key]))
+        return found[0] if found else None
+
+    async def find(self, text: str, filters: Filters | None = None, k: int = 100) -> Found | None:
         """Return what fits what was typed so far; None if something newer was asked meanwhile.
 
         By meaning and by words once the model is loaded, by words until then: typing never waits for it.
