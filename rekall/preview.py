@@ -19,7 +19,8 @@ from rekall.sheet import Line
 # Lines of an entry that are shown, letters of one line, and lines of it once wrapped.
 MOST_LINES = 200
 MOST_LETTERS = 2000
-TAB = "    "
+# As much of an id as is enough to name it: the moment it was made.
+ID_LETTERS = 10
 
 _FENCE = re.compile(r"\s*(?:```+|~~~+)\s*([\w+#.-]*)")
 _HEADING = re.compile(r"#{1,6}\s+(?=\S)")
@@ -80,18 +81,18 @@ def _style_of(token: str) -> str:
 
 
 def preview_lines(
-    entry: Entry, short: str, columns: int, begins: tuple[str, ...], colours: Mapping[Block, list[Line]]
+    entry: Entry, columns: int, begins: tuple[str, ...], colours: Mapping[Block, list[Line]]
 ) -> Iterator[Line]:
     """Yield the lines of an entry for `columns`, what matched highlighted. Make no more of them than are seen."""
-    for line in _title(entry, short):
+    for line in _title(entry):
         yield from _wrapped(tuple(with_matches(line, begins)), columns)
     yield from islice(_body(entry, columns, begins, colours), MOST_LINES)
 
 
-def _title(entry: Entry, short: str) -> Iterator[Line]:
+def _title(entry: Entry) -> Iterator[Line]:
     yield ((CHOSEN, " ".join(plain(entry.title).split())),)
     facts = [entry.type, *([entry.status] if entry.status != "active" else []), entry.project or "",
-             " ".join(f"#{tag}" for tag in entry.tags), entry.created_at[:10], short]  # fmt: skip
+             " ".join(f"#{tag}" for tag in entry.tags), entry.created_at[:10], entry.id[:ID_LETTERS]]  # fmt: skip
     yield ((DIM, " · ".join(" ".join(plain(fact).split()) for fact in facts if fact)),)
 
 
@@ -112,7 +113,7 @@ def _body(entry: Entry, columns: int, begins: tuple[str, ...], colours: Mapping[
         for line in lines[:MOST_LINES]:
             yield from _wrapped(tuple(with_matches(line, begins)), columns)
         if len(lines) > MOST_LINES:
-            yield ((DIM, _("… more of it: rekall show {id}").format(id=entry.id[:8])),)
+            yield ((DIM, _("… more of it: rekall show {id}").format(id=entry.id[:ID_LETTERS])),)
 
 
 def _parted(text: str) -> Iterator[tuple[str | None, list[str]]]:

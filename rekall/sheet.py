@@ -37,9 +37,9 @@ class Sheet(Container):
         line: Window,
         prompt: Callable[[int], Line],
         lines: Callable[[int, int], Sequence[Line]],
-        rows: Callable[[int], int],
+        rows: Callable[[], int],
     ) -> None:
-        """`lines(columns, rows)` gives what stands below the line, `rows(terminal's rows)` how high the sheet is."""
+        """`lines(columns, rows)` gives what stands below the line, `rows()` how high the sheet is."""
         self._line = line
         self._prompt = prompt
         self._lines = lines
@@ -52,7 +52,7 @@ class Sheet(Container):
         return Dimension()
 
     def preferred_height(self, width: int, max_available_height: int) -> Dimension:
-        return Dimension.exact(self._rows(max_available_height))
+        return Dimension.exact(self._rows())
 
     def write_to_screen(
         self,
@@ -63,7 +63,7 @@ class Sheet(Container):
         erase_bg: bool,
         z_index: int | None,
     ) -> None:
-        columns, rows = write_position.width, min(self._rows(write_position.height), write_position.height)
+        columns, rows = write_position.width, min(self._rows(), write_position.height)
         prompt = cells(self._prompt(columns), max(0, columns - 2))
         screen.data_buffer[0].update(prompt)
         begin = len(prompt)

@@ -23,7 +23,7 @@ LAYERS = (
     "old_rekall base_parts base_file db client",
     "verify nearness embeddings ranking capture exchange render",
     "commands commands.find commands.keep commands.move commands.room commands.tend commands.serve",
-    "cli __main__ door rooms embedder conversation server desk screens interactive sheet picker_view preview clipboard picker_keys picker",
+    "cli __main__ door rooms embedder conversation server desk screens interactive sheet picker_view preview clipboard picking picker_keys picker",
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names.split()}
 SQLITE = {"sqlite3", "_sqlite3", "pysqlite3", "sqlite_vec", "apsw"}
@@ -60,7 +60,7 @@ HOMES = {
     "yaml": {"capture"},
     "tomlkit": {"config"},
     "tqdm": {"commands.move"},
-    "prompt_toolkit": {"screens", "sheet", "picker", "picker_keys"},
+    "prompt_toolkit": {"screens", "sheet", "picking", "picker_keys", "picker"},
     "pygments": {"preview"},
     **{library: {"db"} for library in SQLITE},
 }
