@@ -264,6 +264,15 @@ class Database(EmbeddingQueue, LinkTable):
             yield from map(rows.from_row, batch)
             last = batch[-1][0]
 
+    def newest(self, filters: Filters | None, limit: int) -> list[str]:
+        """Return the ids of the newest entries, newest first; of one moment, in the order of their coming.
+
+        Cost: an index has them in this order, so `limit` decides, not the size of the base.
+        """
+        where, values = rows.condition(filters)
+        sql = f"SELECT e.id FROM entries e WHERE {where} ORDER BY e.created_at DESC, e.rowid DESC LIMIT ?"
+        return [row[0] for row in self._read(sql, (*values, limit))]
+
     def ids(self, filters: Filters | None = None) -> list[str]:
         """Return the ids of the entries that `filters` lets through, in no order."""
         where, values = rows.condition(filters)

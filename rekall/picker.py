@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from prompt_toolkit.application import Application
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.layout import BufferControl, Layout, Window
 from prompt_toolkit.lexers import Lexer
-from prompt_toolkit.styles import DummyStyle
 
 from rekall.desk import Desk
 from rekall.door import base_of
@@ -27,7 +25,7 @@ from rekall.protocol import Request, Response
 from rekall.query import Typed
 from rekall.render import plain, printed
 from rekall.screens import Screen
-from rekall.sheet import Line, Sheet
+from rekall.sheet import App, Line, Sheet
 
 # Escape is a key of its own, and the beginning of others: it is one of those if the rest follows within these.
 ESCAPE_SECONDS = 0.02
@@ -37,13 +35,14 @@ FIRST_SECONDS = 0.05
 
 async def pick(request: Request, response: Response, screen: Screen, desk: Desk) -> None:
     """Let the user choose entries and print what they answer; status 130 if none was chosen, 1 if there are none."""
-    if not await desk.ask(lambda room: not room.reading().is_empty()):
-        response.status = NOTHING_FOUND
-        response.note(_("nothing is kept yet; begin with: rekall add"))
-        return
     options = request.options
     picking = Picking(desk, screen, request, " ".join(options.query))
     try:
+        await asyncio.wait({picking.start(picking.answer(picking.parsed()))}, timeout=FIRST_SECONDS)
+        if picking.is_empty:
+            response.status = NOTHING_FOUND
+            response.note(_("nothing is kept yet; begin with: rekall add"))
+            return
         chosen = await _chosen(picking)
     finally:
         picking.close()
@@ -60,7 +59,6 @@ async def pick(request: Request, response: Response, screen: Screen, desk: Desk)
 
 async def _chosen(picking: Picking) -> list[Entry] | None:
     """Return what was chosen, in the order of marking; [] if nothing fitted, None if the picker was left."""
-    await asyncio.wait({picking.start(picking.answer(picking.parsed()))}, timeout=FIRST_SECONDS)
     picking.start(picking.learn_names())
     app = _app(picking)
     picking.screen.on_resize = app._on_resize
@@ -74,16 +72,10 @@ async def _chosen(picking: Picking) -> list[Entry] | None:
             return picking.chosen() if how == "take" else None
 
 
-def _app(picking: Picking) -> Application[str]:
+def _app(picking: Picking) -> App[str]:
     control = BufferControl(picking.line, lexer=_Filters(picking.parsed), include_default_input_processors=False)
     sheet = Sheet(Window(control, height=1), _prompt, lambda columns, rows: lines(columns, rows), picking.rows)
-    app: Application[str] = Application(
-        Layout(sheet),
-        style=DummyStyle(),
-        key_bindings=keys_of(picking),
-        erase_when_done=True,
-        include_default_pygments_style=False,
-    )
+    app: App[str] = App(Layout(sheet), keys_of(picking))
     app.ttimeoutlen = app.timeoutlen = ESCAPE_SECONDS
     app.terminal_size_polling_interval = None  # whoever resizes it says so
     picking.redraw = app.invalidate

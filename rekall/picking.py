@@ -108,6 +108,11 @@ class Picking:
         """The entry where one is."""
         return self.entries[self.place] if self.place < len(self.entries) else None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is known that there is nothing to choose from."""
+        return self._answered is not None and not self.found.total and not self.found.problem
+
     def parsed(self) -> Typed:
         """Return the line taken apart."""
         return typed(self.line.text, self._names, self._moment, self.request.zone)
@@ -151,12 +156,14 @@ class Picking:
                 break
 
     async def learn_names(self) -> None:
-        """Learn which tags and projects there are, so that half a name is no filter yet."""
+        """Learn which tags and projects there are, so that half a name is no filter yet; first let the list be seen."""
+        await asyncio.sleep(STAY_SECONDS)
         try:
             self._names = await self.desk.names()
         except RekallError:
             return
-        self.search()
+        if self.parsed() != self._answered:
+            self.search()
 
     # --- what keys do ---
 

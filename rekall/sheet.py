@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
+from prompt_toolkit.application import Application, application
+from prompt_toolkit.filters import Filter
 from prompt_toolkit.key_binding import KeyBindingsBase
+from prompt_toolkit.key_binding.defaults import load_key_bindings
+from prompt_toolkit.layout import Layout
 from prompt_toolkit.layout.containers import Container, Window
 from prompt_toolkit.layout.dimension import Dimension
 from prompt_toolkit.layout.mouse_handlers import MouseHandlers
 from prompt_toolkit.layout.screen import Char, Screen, WritePosition
+from prompt_toolkit.styles import BaseStyle, Style
 
 # A line: (style, text) one after the other; no control characters.
 Line = tuple[tuple[str, str], ...]
@@ -27,6 +33,33 @@ KEPT_LINES = 1024
 # of direction, soft hyphens. Without them a letter is as wide here as there.
 UNSEEN = dict.fromkeys([0xAD, 0x61C, 0xFEFF, *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070),
                         *range(0xFE00, 0xFE10), *range(0xE0000, 0xE01F0)])  # fmt: skip
+
+
+Result = TypeVar("Result")
+
+
+class App(Application[Result]):
+    """An app that opens at once.
+
+    prompt_toolkit makes 600 editing keys and 270 rules of style for each app anew, 8 ms of the 15 that a picker may
+    take. The keys know nothing of the app they serve, so one set does for all; of the styles ours use none.
+    """
+
+    def __init__(self, layout: Layout, keys: KeyBindingsBase) -> None:
+        given = application.load_key_bindings  # type: ignore[attr-defined]  # imported there
+        application.load_key_bindings = _editing_keys  # type: ignore[attr-defined]
+        try:
+            super().__init__(layout, key_bindings=keys, erase_when_done=True, include_default_pygments_style=False)
+        finally:
+            application.load_key_bindings = given  # type: ignore[attr-defined]
+
+    def _create_merged_style(self, include_default_pygments_style: Filter) -> BaseStyle:
+        return Style([])
+
+
+@lru_cache(1)
+def _editing_keys() -> KeyBindingsBase:
+    return load_key_bindings()
 
 
 class Sheet(Container):

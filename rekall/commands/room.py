@@ -271,7 +271,7 @@ class Room:
         if not models.is_loaded and database.path is not None:
             models.start_loading()
         if not text.strip():
-            return [Hit(entry.id, 0.0) for entry in database.entries(filters, count)], False
+            return [Hit(key, 0.0) for key in database.newest(filters, count)], False
         if not models.is_loaded:
             return self._by_words(text, count, filters, is_typing=True), False
         try:
