@@ -264,15 +264,24 @@ class Database(EmbeddingQueue, LinkTable):
             yield from map(rows.from_row, batch)
             last = batch[-1][0]
 
+    def newest(self, filters: Filters | None, limit: int) -> list[str]:
+        """Return the ids of the newest entries, newest first; of one moment, in the order of their coming.
+
+        Cost: an index has them in this order, so `limit` decides, not the size of the base.
+        """
+        where, values = rows.condition(filters)
+        sql = f"SELECT e.id FROM entries e WHERE {where} ORDER BY e.created_at DESC, e.rowid DESC LIMIT ?"
+        return [row[0] for row in self._read(sql, (*values, limit))]
+
     def ids(self, filters: Filters | None = None) -> list[str]:
         """Return the ids of the entries that `filters` lets through, in no order."""
         where, values = rows.condition(filters)
         return [row[0] for row in self._read(f"SELECT e.id FROM entries e WHERE {where}", values)]
 
-    def search_words(self, text: str, k: int, filters: Filters | None = None) -> Matches:
+    def search_words(self, text: str, k: int, filters: Filters | None = None, is_typing: bool = False) -> Matches:
         """Return up to k entries by words, best first. See words.py."""
         with readable_errors(self.path):
-            return self.words.search(text, k, *rows.condition(filters), revision=self.revision())
+            return self.words.search(text, k, *rows.condition(filters), revision=self.revision(), is_typing=is_typing)
 
     def is_empty(self) -> bool:
         """Tell whether there is no entry. Cost: none to speak of, where a count reads all."""

@@ -16,7 +16,7 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rekall.commands import Room
 from rekall.door import Caller, asked, carry_out
@@ -26,22 +26,36 @@ from rekall.protocol import Request, Response, Terminal
 from rekall.query import Filters
 from rekall.ranking import Hit
 
+if TYPE_CHECKING:
+    from rekall.db import Database
+
+# Entries kept for the next question.
+MOST_SEEN = 500
+
 Result = TypeVar("Result")
 Lend = Callable[[Request], AbstractContextManager[Room]]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a question brought, with all that is needed to show it."""
+    """What a question brought, and the entries of as many of the first hits as were wanted."""
 
     text: str
     hits: Sequence[Hit] = ()
     entries: Mapping[str, Entry] = field(default_factory=dict)
-    short: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     by_meaning: bool = False  # False: by words only, the model is not there yet
     total: int = 0  # entries in the base
     problem: str | None = None  # what the user is to know
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was read of the base at one revision, to be read once. Threads may add the same entry twice."""
+
+    revision: int
+    total: int
+    entries: dict[str, Entry]
 
 
 class Desk:
@@ -53,6 +67,7 @@ class Desk:
         self._lend = lend
         self._threads = threads
         self._newest = 0
+        self._seen = _Seen(-1, 0, {})
 
     async def ask(self, question: Callable[[Room], Result]) -> Result:
         """Return what `question` makes of a room, asked in a thread. Raises what it raises."""
@@ -79,8 +94,26 @@ class Desk:
         """Return the options that name the base, as they were given when the app was started."""
         return {name: getattr(self.request.options, name) for name in ("db", "skip_project")}
 
-    async def find(self, text: str, filters: Filters | None = None, k: int = 50) -> Found | None:
-        """Return what fits what was typed so far; None if something newer was asked meanwhile.
+    async def work(self, function: Callable[[], Result]) -> Result:
+        """Return what `function`, which needs no room, gives in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+    async def model_state(self) -> str:
+        """Return how the model is: loaded, loading, not loaded."""
+        return await self.ask(lambda room: room.household.models.state)
+
+    async def names(self) -> dict[str, frozenset[str]]:
+        """Return the tags and the projects there are."""
+        return await self.ask(
+            lambda room: {name: frozenset(room.reading().counts_by(name)) for name in ("tag", "project")}
+        )
+
+    async def entries(self, keys: Sequence[str]) -> dict[str, Entry]:
+        """Return entries as they are now, by id; without those that are gone."""
+        return await self.ask(lambda room: {entry.id: entry for entry in room.reading().get_many(keys)})
+
+    async def find(self, text: str, filters: Filters | None = None, k: int = 100, shown: int = 100) -> Found | None:
+        """Return what fits what was typed so far, `shown` entries of it; None if something newer was asked meanwhile.
 
         By meaning and by words once the model is loaded, by words until then: typing never waits for it.
         Nothing typed: the newest entries.
@@ -89,7 +122,7 @@ class Desk:
         mine = self._newest
 
         def question(room: Room) -> Found | None:
-            return _found(room, text, filters, k) if mine == self._newest else None
+            return self._found(room, text, filters, k, shown) if mine == self._newest else None
 
         try:
             found = await self.ask(question)
@@ -97,13 +130,21 @@ class Desk:
             found = Found(text, problem=str(error))
         return found if mine == self._newest else None
 
+    def _found(self, room: Room, text: str, filters: Filters | None, k: int, shown: int) -> Found:
+        begin = time.perf_counter()
+        database = room.reading()
+        hits, by_meaning = room.find_as_typed(text, k, filters)
+        seen = self._seen_at(database)
+        wanted = [hit.id for hit in hits[:shown]]
+        fresh = database.get_many([key for key in wanted if key not in seen.entries])
+        seen.entries.update((entry.id, entry) for entry in fresh)
+        entries = {key: seen.entries[key] for key in wanted if key in seen.entries}
+        hits = [hit for place, hit in enumerate(hits) if place >= shown or hit.id in entries]
+        return Found(text, hits, entries, time.perf_counter() - begin, by_meaning, seen.total)
 
-def _found(room: Room, text: str, filters: Filters | None, k: int) -> Found:
-    begin = time.perf_counter()
-    database = room.reading()
-    hits, by_meaning = room.find_as_typed(text, k, filters)
-    entries = {entry.id: entry for entry in database.get_many([hit.id for hit in hits])}
-    hits = [hit for hit in hits if hit.id in entries]
-    short = database.short_ids(hit.id for hit in hits)
-    seconds = time.perf_counter() - begin
-    return replace(Found(text, hits, entries, short), seconds=seconds, by_meaning=by_meaning, total=database.count())
+    def _seen_at(self, database: Database) -> _Seen:
+        """Return what was read of the base as it is now: most hits of a key are those of the key before."""
+        revision, seen = database.revision(), self._seen
+        if seen.revision != revision or len(seen.entries) > MOST_SEEN:
+            seen = self._seen = _Seen(revision, database.count(), {})
+        return seen

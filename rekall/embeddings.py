@@ -84,16 +84,18 @@ class EmbeddingService:
         near.pop(key, None)
         return by_meaning(near)[:k]
 
-    def hybrid_search(self, text: str, k: int = 10, filters: Filters | None = None) -> list[Hit]:
+    def hybrid_search(
+        self, text: str, k: int = 10, filters: Filters | None = None, is_typing: bool = False
+    ) -> list[Hit]:
         """Return up to k hits that match by meaning, by words, or both, best first.
 
         Each arm puts POOL candidates forward, whatever k; `ranking.fuse` makes one order of them. A
-        k beyond that is filled up in cosine order.
+        k beyond that is filled up in cosine order. `is_typing`: the last word may be unfinished.
         Raises ModelUnavailable if the model cannot run; `words_search` needs none.
         Cost: one encode (or a cache hit), one pass over the vectors, two SELECTs.
         """
-        query = self.query_vector(text)
-        matches = self._database.search_words(text, POOL, filters)
+        query = self.query_vector(text.strip())
+        matches = self._database.search_words(text, POOL, filters, is_typing)
         source = self._source()
         near = self._nearest(query, max(k, POOL), filters, source)
         pool = list(near)[:POOL]

@@ -1,92 +1,128 @@
-"""The picker: type, see what fits at every key, take one. Inline, below the prompt."""
+"""The picker: type, see what fits at every key, take one. Inline, below the prompt.
+
+picking.py is what goes on in it, picker_keys.py which key does what, picker_view.py and preview.py how it looks. Here
+is the app: it may stop drawing and come back as it was, which is how an editor has the terminal in between.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
-from prompt_toolkit.application import Application
-from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import StyleAndTextTuples
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-from prompt_toolkit.layout import BufferControl, FormattedTextControl, HSplit, Layout, Window
+from prompt_toolkit.layout import BufferControl, Layout, Window
+from prompt_toolkit.lexers import Lexer
 
-from rekall.desk import Desk, Found
-from rekall.errors import CANCELLED
+from rekall.desk import Desk
+from rekall.door import base_of
+from rekall.entry import Entry
+from rekall.errors import CANCELLED, ERROR, NOTHING_FOUND
+from rekall.language import _
+from rekall.picker_keys import keys_of
+from rekall.picking import Picking
 from rekall.protocol import Request, Response
-from rekall.render import answer_of, plain
+from rekall.query import Typed
+from rekall.render import plain, printed
 from rekall.screens import Screen
+from rekall.sheet import App, Line, Sheet
+
+# Escape is a key of its own, and the beginning of others: it is one of those if the rest follows within these.
+ESCAPE_SECONDS = 0.02
+# The picker opens with its list, unless that takes longer than this.
+FIRST_SECONDS = 0.05
 
 
 async def pick(request: Request, response: Response, screen: Screen, desk: Desk) -> None:
-    """Let the user choose an entry and print what it answers; status 130 if none was chosen."""
-    picker = Picker(desk, " ".join(request.options.query))
-    screen.on_resize = picker.app._on_resize
-    chosen = await picker.run()
+    """Let the user choose entries and print what they answer; status 130 if none was chosen, 1 if there are none."""
+    options = request.options
+    picking = Picking(desk, screen, request, " ".join(options.query))
+    try:
+        await asyncio.wait({picking.start(picking.answer(picking.parsed()))}, timeout=FIRST_SECONDS)
+        if picking.is_empty:
+            response.status = NOTHING_FOUND
+            response.note(_("nothing is kept yet; begin with: rekall add"))
+            return
+        chosen = await _chosen(picking)
+    finally:
+        picking.close()
     if chosen is None:
         response.status = CANCELLED
-    else:
-        response.data(chosen)
+    elif not chosen:
+        response.status = ERROR if picking.found.problem else NOTHING_FOUND
+        if picking.found.problem:
+            response.note(f"rekall: {picking.found.problem}")
+    for entry in chosen or ():
+        text = printed(entry, options.what)
+        response.raw((plain(text) if request.terminal.output_is_tty else text) + ("\0" if options.nul else "\n"))
 
 
-class Picker:
-    """The app: a line to type in, and below it what fits."""
+async def _chosen(picking: Picking) -> list[Entry] | None:
+    """Return what was chosen, in the order of marking; [] if nothing fitted, None if the picker was left."""
+    picking.start(picking.learn_names())
+    app = _app(picking)
+    picking.screen.on_resize = app._on_resize
+    while True:
+        how = await app.run_async(handle_sigint=False, set_exception_handler=False)
+        if how == "edit":
+            await _edit(picking)
+        elif how == "stop":
+            await picking.screen.run(["sh", "-c", "kill -TSTP 0"])
+        else:
+            return picking.chosen() if how == "take" else None
 
-    def __init__(self, desk: Desk, text: str) -> None:
-        self._desk = desk
-        self._found = Found("")
-        self._place = 0
-        self._line = Buffer(on_text_changed=lambda _buffer: self._search())
-        self._line.text = text
-        self._line.cursor_position = len(text)
-        self.app: Application[str | None] = Application(
-            Layout(
-                HSplit(
-                    [Window(BufferControl(self._line), height=1), Window(FormattedTextControl(self._list), height=9)]
-                )
-            ),
-            key_bindings=self._keys(),
-            erase_when_done=True,
-        )
 
-    async def run(self) -> str | None:
-        """Return what was chosen, None if the picker was left."""
-        return await self.app.run_async(self._search, handle_sigint=False, set_exception_handler=False)
+def _app(picking: Picking) -> App[str]:
+    control = BufferControl(picking.line, lexer=_Filters(picking.parsed), include_default_input_processors=False)
+    sheet = Sheet(Window(control, height=1), _prompt, lambda columns, rows: lines(columns, rows), picking.rows)
+    app: App[str] = App(Layout(sheet), keys_of(picking))
+    app.ttimeoutlen = app.timeoutlen = ESCAPE_SECONDS
+    app.terminal_size_polling_interval = None  # whoever resizes it says so
+    picking.redraw = app.invalidate
 
-    def _search(self) -> None:
-        asyncio.get_running_loop().create_task(self._answer(self._line.text))
+    def leave(how: str) -> None:
+        if app.is_running and not app.is_done:
+            app.exit(result=how)
 
-    async def _answer(self, text: str) -> None:
-        found = await self._desk.find(text)
-        if found:
-            self._found, self._place = found, 0
-            self.app.invalidate()
+    def fail(error: Exception) -> None:
+        if app.is_running and not app.is_done:
+            app.exit(exception=error)
 
-    def _list(self) -> StyleAndTextTuples:
-        return [
-            ("reverse" if place == self._place else "", plain(self._found.entries[hit.id].title) + "\n")
-            for place, hit in enumerate(self._found.hits)
-        ]
+    def lines(columns: int, rows: int) -> Sequence[Line]:
+        try:
+            return picking.lines(columns, rows)
+        except Exception as error:  # the loop would only log it, and the picker stand still
+            fail(error)
+            return []
 
-    def _keys(self) -> KeyBindings:
-        keys = KeyBindings()
+    picking.leave, picking.fail = leave, fail
+    return app
 
-        @keys.add("down")
-        def _down(event: KeyPressEvent) -> None:
-            self._place = min(self._place + 1, max(0, len(self._found.hits) - 1))
 
-        @keys.add("up")
-        def _up(event: KeyPressEvent) -> None:
-            self._place = max(self._place - 1, 0)
+async def _edit(picking: Picking) -> None:
+    """Let the caller's editor change the entry, and see what became of it."""
+    if picking.here:
+        key = picking.here.id
+        await picking.screen.run(["rekall-py", "--db", str(base_of(picking.request).path), "edit", key])
+        picking.refresh(key, (await picking.desk.entries([key])).get(key))
 
-        @keys.add("enter")
-        def _enter(event: KeyPressEvent) -> None:
-            if self._found.hits:
-                event.app.exit(result=answer_of(self._found.entries[self._found.hits[self._place].id]))
 
-        @keys.add("c-c")
-        @keys.add("c-g")
-        @keys.add("escape")
-        def _leave(event: KeyPressEvent) -> None:
-            event.app.exit(result=None)
+def _prompt(columns: int) -> Line:
+    return (("fg:ansiblue bold", "› " if columns > 10 else ""),)
 
-        return keys
+
+class _Filters(Lexer):
+    """Shows filters that are in force in another colour, and those that are not dim."""
+
+    def __init__(self, parsed: Callable[[], Typed]) -> None:
+        self._parsed = parsed
+
+    def lex_document(self, document: Document) -> Callable[[int], StyleAndTextTuples]:
+        def line(_number: int) -> StyleAndTextTuples:
+            text, parts, place = document.text, [], 0
+            for start, end, holds in self._parsed().spans:
+                parts += [("", text[place:start]), ("fg:ansicyan" if holds else "dim", text[start:end])]
+                place = end
+            return [*parts, ("", text[place:])]
+
+        return line

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from rekall.entry import clean_text, identifier_parts
+from rekall.entry import TYPES, clean_text, identifier_parts
 from rekall.errors import UsageError
 from rekall.language import _
 
@@ -78,3 +79,66 @@ def parse_time(text: str, moment: datetime | None = None, zone: tzinfo | None = 
         raise UsageError(
             _("time {text!r} is not understood; write 30d, 2w, 6h or 2026-11-01").format(text=text)
         ) from None
+
+
+_TYPED_FILTER = re.compile(r'(?<!\S)(type|tag|project|since|until):("[^"]*"?|\S*)')
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A line as it is being typed: its words, the filters in it, and where those stand.
+
+    `spans` are (start, end, is in force): a filter that is unfinished or wrong is no error, it only does nothing yet.
+    """
+
+    words: str
+    filters: Filters
+    spans: tuple[tuple[int, int, bool], ...] = ()
+
+
+def typed(
+    text: str,
+    names: Mapping[str, Container[str]] | None = None,
+    moment: datetime | None = None,
+    zone: tzinfo | None = None,
+) -> Typed:
+    """Take a line like `type:bug tag:git,disk project:"my shop" since:30d list files` apart.
+
+    `names` says which tags and projects there are (None: not known, any may be): others are not in force, so that a
+    name that is half typed leaves the list as it is. Of times, the last one counts.
+    """
+    found: dict[str, list[str]] = {"type": [], "tag": [], "project": []}
+    times: dict[str, str] = {}
+    spans = []
+    for match in _TYPED_FILTER.finditer(text):
+        name, value = match[1], match[2].strip('"')
+        if name in found:
+            values = [value] if name == "project" else value.split(",")
+            known: Container[str] | None = TYPES if name == "type" else names[name] if names is not None else None
+            holds = all(part and (known is None or part in known) for part in values)
+            found[name] += values if holds else []
+        else:
+            times |= (moments := _time_or_none(name, value, moment, zone))
+            holds = bool(moments)
+        spans.append((match.start(), match.end(), holds))
+    filters = Filters(tuple(found["type"]), tuple(found["tag"]), tuple(found["project"]), **times)
+    return Typed(_TYPED_FILTER.sub("", text), filters, tuple(spans))
+
+
+def _time_or_none(name: str, value: str, moment: datetime | None, zone: tzinfo | None) -> dict[str, str]:
+    try:
+        return {name: parse_time(value, moment, zone)}
+    except UsageError:
+        return {}
+
+
+def with_type(text: str, name: str) -> str:
+    """Return a line with the filter `type:name` in place of any other type, or without any where `name` is empty."""
+    rest = re.sub(r'(?<!\S)type:(?:"[^"]*"?|\S*) ?', "", text)
+    return f"type:{name} {rest}" if name else rest
+
+
+def type_in(text: str) -> str:
+    """Return the one type that a line is narrowed to, or nothing."""
+    types = typed(text).filters.types
+    return types[0] if len(types) == 1 else ""

@@ -6,13 +6,15 @@ No control sequence of an entry reaches a terminal: control characters are shown
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any  # JSON values
 
-from rekall.entry import Entry, Link
+from rekall.entry import Entry, Link, to_record
 from rekall.language import _
 from rekall.protocol import Terminal
 from rekall.ranking import Hit
@@ -96,6 +98,22 @@ def code_block(content: str) -> str:
 def answer_of(entry: Entry) -> str:
     """Return what a searcher came for: the solution, else the first code block, else the content."""
     return entry.solution or code_block(entry.content) or entry.content.strip("\n")
+
+
+def command_of(entry: Entry) -> str:
+    """Return the first fenced code block of an entry, of its solution before its content; or nothing."""
+    return code_block(entry.solution) or code_block(entry.content)
+
+
+def printed(entry: Entry, what: str) -> str:
+    """Return what `pick --print WHAT` gives (usage.PRINTS). What an entry does not have, its answer stands in for."""
+    if what == "json":
+        return json.dumps(to_record(entry), ensure_ascii=False)
+    if what in ("id", "title"):
+        return entry.id if what == "id" else entry.title
+    answer = command_of(entry) or entry.solution or entry.content.strip("\n") or entry.title
+    given = {"content": entry.content.strip("\n"), "solution": entry.solution}
+    return given.get(what) or answer
 
 
 def snippet(entry: Entry) -> str:
@@ -221,3 +239,56 @@ def entry_text(entry: Entry, links: Sequence[tuple[Link, Entry | None]], termina
         )
         lines += [""] * (link is links[0][0]) + [plain(name + (f": {link.reason}" if link.reason else ""))]
     return lines
+
+
+# --- what matched, and how long ago: for lists that are looked through ---
+
+_WORD = re.compile(r"[^\W_]+")
+# What a word may lose for others of its stem to begin like it.
+_ENDING = re.compile(r"(?:ies|ied|ing|ed|es|[sye])\Z")
+_UNITS = ((60, "s"), (60, "m"), (24, "h"), (30.44, "d"), (12, "mo"))
+
+
+def folded(text: str) -> str:
+    """Return `text` without capitals and accents, letter for letter: of the same length."""
+    if text.isascii():
+        return text.lower()
+    letters = (unicodedata.normalize("NFD", letter)[0].lower() for letter in text)
+    return "".join(low if len(low) == 1 else letter for low, letter in zip(letters, text, strict=True))
+
+
+def beginnings(query: str) -> tuple[str, ...]:
+    """Return how the words that a query may have matched begin: `undoing the lists` gives undo, the, list.
+
+    Close to the stems of the index, and near enough to point at a word.
+    """
+    words = (folded(word) for word in _WORD.findall(query))
+    shortened = (word if len(stem := _ENDING.sub("", word)) < 3 else stem for word in words)
+    return tuple(dict.fromkeys(word for word in shortened if len(word) > 1))
+
+
+def matched(text: str, begins: tuple[str, ...]) -> list[tuple[int, int]]:
+    """Return where words that begin so stand in `text`, from the first letter to the last that agrees or the end.
+
+    A word that goes on for more than a few letters is another one, unless its beginning is what was typed so far.
+    """
+    if not begins:
+        return []
+    return [
+        (word.start(), word.end() if len(word[0]) - len(begin) < 4 else word.start() + len(begin))
+        for word in _WORD.finditer(folded(text))
+        if (begin := next((begin for begin in begins if word[0].startswith(begin)), ""))
+    ]
+
+
+def age(stamp: str, moment: float) -> str:
+    """Return how long before `moment` (Unix time) an ISO 8601 stamp is, in four columns at most: 5m, 3h, 2d, 7mo."""
+    try:
+        count = max(0.0, moment - datetime.fromisoformat(stamp).astimezone(UTC).timestamp())
+    except (ValueError, OverflowError):
+        return ""
+    for size, unit in _UNITS:
+        if count < size:
+            return f"{int(count)}{unit}"
+        count /= size
+    return f"{int(count)}y"

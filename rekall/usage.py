@@ -17,6 +17,9 @@ from rekall.entry import RELATIONS, TYPES
 from rekall.errors import UsageError
 from rekall.language import _
 
+# What the picker can print of an entry (render.printed).
+PRINTS = ("answer", "title", "content", "solution", "command", "id", "json")
+
 Adder = Callable[[argparse.ArgumentParser], None]
 
 
@@ -235,6 +238,29 @@ def _search(parser: argparse.ArgumentParser) -> None:
 
 def _pick(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("query", nargs="*", metavar="QUERY", help=_("what to begin with"))
+    parser.add_argument(
+        "--print",
+        dest="what",
+        choices=PRINTS,
+        default="answer",
+        metavar="WHAT",
+        help=_("what Enter gives: {choices} (answer: the command, else the solution, else the content)").format(
+            choices=" ".join(PRINTS)
+        ),
+    )
+    parser.add_argument(
+        "--height", type=_height, default="40%", metavar="N|N%", help=_("how many lines it takes, or what part (40%%)")
+    )
+    parser.add_argument("--full", dest="height", action="store_const", const="100%", help=_("take the whole terminal"))
+    parser.add_argument("-0", dest="nul", action="store_true", help=_("a NUL after each choice, not a line end"))
+
+
+def _height(text: str) -> str:
+    if not text.removesuffix("%").isdecimal() or not 1 <= int(text.removesuffix("%")) <= 1000:
+        raise argparse.ArgumentTypeError(
+            _("a number of lines or a percentage is wanted, found {text!r}").format(text=text)
+        )
+    return text
 
 
 def _repl(parser: argparse.ArgumentParser) -> None:

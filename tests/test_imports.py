@@ -23,13 +23,15 @@ LAYERS = (
     "old_rekall base_parts base_file db client",
     "verify nearness embeddings ranking capture exchange render",
     "commands commands.find commands.keep commands.move commands.room commands.tend commands.serve",
-    "cli __main__ door rooms embedder conversation server desk screens interactive picker repl repl_history repl_words",
+    "cli __main__ door rooms embedder conversation server desk screens interactive sheet picker_view preview clipboard "
+    "picking picker_keys picker repl repl_history repl_words",
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names.split()}
 SQLITE = {"sqlite3", "_sqlite3", "pysqlite3", "sqlite_vec", "apsw"}
 OUTSIDE = {
     "numpy",
     "prompt_toolkit",
+    "pygments",
     "onnxruntime",
     "tokenizers",
     "sentence_transformers",
@@ -59,7 +61,8 @@ HOMES = {
     "yaml": {"capture"},
     "tomlkit": {"config"},
     "tqdm": {"commands.move"},
-    "prompt_toolkit": {"screens", "picker", "repl", "repl_history", "repl_words"},
+    "prompt_toolkit": {"screens", "sheet", "picking", "picker_keys", "picker", "repl", "repl_history", "repl_words"},
+    "pygments": {"preview"},
     **{library: {"db"} for library in SQLITE},
 }
 

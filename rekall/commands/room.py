@@ -272,23 +272,24 @@ class Room:
         """Return up to `count` hits for what was typed so far, and whether meaning had a say in it.
 
         Never waits for the model: while it is not there, it is sent for and words answer. Nothing is embedded
-        first. Without any text, the newest entries.
+        first. A last word without a blank behind it also stands for the words it begins. Without any text, the
+        newest entries.
         """
         from rekall.ranking import Hit
 
-        database = self.reading()
-        if not text.strip():
-            return [Hit(entry.id, 0.0) for entry in database.entries(filters, count)], False
-        models = self.household.models
-        if not models.is_loaded:
+        database, models = self.reading(), self.household.models
+        if not models.is_loaded and database.path is not None:
             models.start_loading()
-            return self._by_words(text, count, filters), False
+        if not text.strip():
+            return [Hit(key, 0.0) for key in database.newest(filters, count)], False
+        if not models.is_loaded:
+            return self._by_words(text, count, filters, is_typing=True), False
         try:
-            return self.service.hybrid_search(text, count, filters), True
+            return self.service.hybrid_search(text, count, filters, is_typing=True), True
         except ModelUnavailable:  # it died just now; the next key sends for it again
-            return self._by_words(text, count, filters), False
+            return self._by_words(text, count, filters, is_typing=True), False
 
-    def _by_words(self, text: str, count: int, filters: Filters | None) -> list[Hit]:
+    def _by_words(self, text: str, count: int, filters: Filters | None, is_typing: bool = False) -> list[Hit]:
         from rekall.ranking import POOL, by_words
 
-        return by_words(self.reading().search_words(text, max(count, POOL), filters))[:count]
+        return by_words(self.reading().search_words(text, max(count, POOL), filters, is_typing))[:count]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def notes_of(folder: Path) -> list[tuple[str, str]]:
 def entries(count: int, notes: list[tuple[str, str]], seed: int = 1) -> list[Entry]:
     """Return `count` entries made of the notes: themselves, then a title of one over paragraphs of others."""
     chance = random.Random(seed)
-    stamp = "2026-01-02T03:04:05.678Z"
+    begin = datetime(2026, 1, 2, tzinfo=UTC)
     paragraphs = [part for _title, body in notes for part in body.split("\n\n") if len(part) > 40]
     found = []
     for number in range(count):
@@ -45,6 +46,7 @@ def entries(count: int, notes: list[tuple[str, str]], seed: int = 1) -> list[Ent
         if number >= len(notes):
             body = "\n\n".join(chance.sample(paragraphs, 3))
             title = f"{title} {number // len(notes) + 1}"
+        stamp = (begin + timedelta(minutes=number)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         found.append(Entry(id=new_id(1_700_000_000_000 + number), type="til", title=title, content=body,
                            created_at=stamp, updated_at=stamp))  # fmt: skip
     return found
