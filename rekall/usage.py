@@ -226,6 +226,10 @@ def _search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--explain", action="store_true", help=_("name each part of the score"))
     parser.add_argument("--no-context", action="store_true", help=_("leave out where and when you ask"))
     parser.add_argument("--each-line", action="store_true", help=_("with -: one query a line, one JSON object a line"))
+    parser.add_argument(
+        "--as", dest="reads_as", choices=("query", "output"), help=_("with -: what stdin is, a query or failing output")
+    )
+    parser.add_argument("--tee", action="store_true", help=_("with -: copy stdin to stderr as it comes"))
     _formats(parser)
 
 
