@@ -39,6 +39,13 @@ class _Streams:
         self._errors.write(plain(text))
         self._errors.flush()
 
+    def copy(self, data: bytes) -> None:
+        self._output.flush()
+        if isinstance(self._errors, io.TextIOWrapper):  # else it is closed
+            self._errors.flush()
+            self._errors.buffer.write(data)
+            self._errors.buffer.flush()
+
 
 def main(words: Sequence[str] | None = None) -> int:
     """Answer one command line and return its exit status."""

@@ -110,6 +110,10 @@ class SocketSink:
         self.flush()
         self._conversation.send(b"".join(frames.frames_of(frames.ERRORS, plain(text).encode("utf-8", "replace"))))
 
+    def copy(self, data: bytes) -> None:
+        self.flush()
+        self._conversation.send(b"".join(frames.frames_of(frames.ERRORS, data)))
+
     def flush(self) -> None:
         if self._parts:
             self._conversation.send(self.taken())

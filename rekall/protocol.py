@@ -49,6 +49,7 @@ class Sink(Protocol):
 
     def data(self, text: str) -> None: ...
     def note(self, text: str) -> None: ...
+    def copy(self, data: bytes) -> None: ...
     def flush(self) -> None: ...
 
 
@@ -80,3 +81,7 @@ class Response:
     def note(self, text: str) -> None:
         """Tell the user something that is no data."""
         self.sink.note(text + "\n")
+
+    def copy(self, data: bytes) -> None:
+        """Pass bytes of somebody else on to stderr, as they are."""
+        self.sink.copy(data)

@@ -28,6 +28,7 @@ class Hit:
 
     `words` is its bm25 over the highest possible (None: no word matched), `cosine` that of its best
     passage (None: it has no vector yet), `meaning` the cosine's place between the candidates, 0 to 1.
+    `arm` names the evidence by which a failing output was answered: exact, near, words or meaning.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Hit:
     bm25: float | None = None
     meaning: float | None = None
     cosine: float | None = None
+    arm: str | None = None
 
 
 def by_words(matches: Matches) -> list[Hit]:

@@ -179,6 +179,10 @@ def _answer_lines(entry: Entry, short: str, terminal: Terminal) -> list[str]:
 def explanation(hit: Hit) -> str:
     """Name each part of a hit's score."""
     parts = [_("score {score:.4f}").format(score=hit.score)]
+    if hit.arm:
+        parts.append(_("matched by: {arm}").format(arm=hit.arm))
+        if hit.arm in ("exact", "near"):
+            return " · ".join(parts)
     if hit.words is not None:
         parts.append(_("words {words:.4f} (bm25 {bm25:.2f})").format(words=hit.words, bm25=hit.bm25))
     if hit.cosine is not None:
@@ -199,6 +203,8 @@ def hit_object(hit: Hit, entry: Entry, explain: bool) -> dict[str, Any]:
     }  # fmt: skip
     if explain:
         found["explain"] = {"words": hit.words, "bm25": hit.bm25, "meaning": hit.meaning, "cosine": hit.cosine}
+        if hit.arm:
+            found["explain"]["arm"] = hit.arm
     return found
 
 

@@ -58,6 +58,9 @@ class Said:
     def note(self, text: str) -> None:
         self.lines.append(plain(text))
 
+    def copy(self, data: bytes) -> None:
+        """No command of a line reads stdin, so none copies it."""
+
     def flush(self) -> None:
         """Nothing is sent before the command is done."""
 

@@ -1,14 +1,38 @@
-"""What a client sends of its stdin, as a stream that a command may read in a thread of its own."""
+"""What a client sends of its stdin, as a stream that a command may read in a thread of its own; and how to
+listen to any stdin, a client's or this process's own, without waiting for more than a while.
+"""
 
 from __future__ import annotations
 
 import io
+import os
+import select
 from collections import deque
 from collections.abc import Callable
 from threading import Condition
+from typing import BinaryIO
 
 from rekall.errors import Cancelled
 from rekall.language import _
+
+# Read at a time: what a pipe holds.
+PART_BYTES = 1 << 16
+
+
+def arrived(stdin: BinaryIO, seconds: float | None) -> bytes | None:
+    """Return the bytes that came to `stdin`, b"" at its end, or None if none came within `seconds` (None: wait).
+
+    Nothing else may have read from `stdin` but through this function. Raises Cancelled, OSError.
+    """
+    raw = getattr(stdin, "raw", stdin)
+    if isinstance(raw, StdinPipe):
+        return raw.read(PART_BYTES) if raw.wait(seconds) else None
+    try:
+        descriptor = raw.fileno()
+    except OSError:  # bytes in memory
+        return stdin.read(PART_BYTES)
+    readable, _writable, _other = select.select([descriptor], [], [], seconds)
+    return os.read(descriptor, PART_BYTES) if readable else None
 
 
 class StdinPipe(io.RawIOBase):
@@ -49,6 +73,11 @@ class StdinPipe(io.RawIOBase):
             self._is_broken = not self._ended
             self._ended = True
             self._changed.notify()
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait until there is something to read, the end too; tell whether there is, after `seconds` at most."""
+        with self._changed:
+            return bool(self._changed.wait_for(lambda: self._parts or self._ended, seconds))
 
     def readable(self) -> bool:
         return True

@@ -66,6 +66,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         if text:
             raise UsageError(_("no command before --; see: rekall help"))
         return general
+    if rest[0].startswith("-") and not text:
+        return _implied_search(rest, general)
     name, rest = rest[0], rest[1:]
     command = find_command(name)
     general.command = name
@@ -81,6 +83,20 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     else:
         options = _parser(command).parse_args([*rest, "--", *text] if text else rest, general)
     return options
+
+
+def _implied_search(words: list[str], general: argparse.Namespace) -> argparse.Namespace:
+    """Return what options without a command ask for: `search -` with them. Raises UsageError."""
+    asked = argparse.Namespace(**{**vars(general), "command": "search"})
+    try:
+        options = _parser(find_command("search")).parse_args(["-", *words], asked)
+        if options.query == ["-"] and not general.help:
+            options.is_implied = True
+            return options
+    except UsageError:
+        pass
+    find_command(words[0])  # says that there is no such command
+    raise AssertionError("no command begins with a dash")
 
 
 def _split_text(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -233,6 +249,10 @@ def _search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--explain", action="store_true", help=_("name each part of the score"))
     parser.add_argument("--no-context", action="store_true", help=_("leave out where and when you ask"))
     parser.add_argument("--each-line", action="store_true", help=_("with -: one query a line, one JSON object a line"))
+    parser.add_argument(
+        "--as", dest="reads_as", choices=("query", "output"), help=_("with -: what stdin is, a query or failing output")
+    )
+    parser.add_argument("--tee", action="store_true", help=_("with -: copy stdin to stderr as it comes"))
     _formats(parser)
 
 

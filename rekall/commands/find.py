@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import BinaryIO
 
+from rekall.commands.pipe import search_piped
 from rekall.commands.room import Room
-from rekall.entry import TYPES, Entry, check_choice, clean_text, to_record
+from rekall.commands.showing import entries_of, filters_of, show_hits, write_nul, write_objects
+from rekall.entry import clean_text, to_record
 from rekall.errors import NOTHING_FOUND, UsageError
 from rekall.language import _
 from rekall.protocol import Request, Response
-from rekall.query import Filters, parse_time
 from rekall.ranking import Hit
-from rekall.render import entry_lines, entry_text, hit_lines, hit_object, tsv_line
+from rekall.render import entry_lines, entry_text, hit_object, tsv_line
 
 # A query longer than this is a pasted document; its beginning says what it is about.
 MAX_QUERY_BYTES = 1_000_000
-
-
-def filters_of(request: Request) -> Filters:
-    """Return the filters a command line names. Raises InvalidEntry, UsageError."""
-    options = request.options
-    for name in options.type:
-        check_choice("type", name, TYPES)
-    return Filters(
-        types=tuple(options.type),
-        tags=tuple(clean_text(tag) for tag in options.tag),
-        projects=tuple(clean_text(name) for name in options.project),
-        since=parse_time(options.since, zone=request.zone) if options.since else None,
-        until=parse_time(options.until, zone=request.zone) if options.until else None,
-        status=getattr(options, "status", None),
-    )
 
 
 def search_(room: Room, request: Request, response: Response) -> None:
@@ -43,10 +29,12 @@ def search_(room: Room, request: Request, response: Response) -> None:
         _search_each_line(room, request, response)
         return
     if reads_stdin:
-        text = _whole_words(request.stdin.read(MAX_QUERY_BYTES)).decode("utf-8", "replace")
-    else:
-        text = " ".join(options.query)
-    text = clean_text(text).strip()
+        search_piped(room, request, response)
+        return
+    for flag, is_given in (("--as", options.reads_as), ("--tee", options.tee)):
+        if is_given:
+            raise UsageError(_("{flag} is about what is piped in; write: rekall search - {flag}").format(flag=flag))
+    text = clean_text(" ".join(options.query)).strip()
     hits = room.find(text, options.limit, filters_of(request), options.arm)
     show_hits(room, request, response, hits, {"query": text})
 
@@ -58,7 +46,7 @@ def _search_each_line(room: Room, request: Request, response: Response) -> None:
     for line in _lines(request.stdin):
         text = clean_text(line.decode("utf-8", "replace")).strip()
         hits = room.find(text, options.limit, filters, options.arm)
-        entries = _entries_of(room, hits)
+        entries = entries_of(room, hits)
         if hits:
             response.status = 0
         response.json({"query": text, "hits": [hit_object(hit, entries[hit.id], options.explain) for hit in hits]})
@@ -87,47 +75,6 @@ def similar_(room: Room, request: Request, response: Response) -> None:
     room.catch_up(LONGEST_CAUGHT_UP)
     hits = room.service.find_similar(key, request.options.limit, filters_of(request))
     show_hits(room, request, response, hits, {"similar": key})
-
-
-def _entries_of(room: Room, hits: Sequence[Hit]) -> dict[str, Entry]:
-    return {entry.id: entry for entry in room.reading().get_many([hit.id for hit in hits])}
-
-
-def show_hits(room: Room, request: Request, response: Response, hits: Sequence[Hit], question: dict[str, str]) -> None:
-    """Write hits in the format asked for. Nothing found is status 1, and an object all the same."""
-    entries = _entries_of(room, hits)
-    hits = [hit for hit in hits if hit.id in entries]  # one may have been deleted meanwhile
-    if not hits:
-        response.status = NOTHING_FOUND
-    options = request.options
-    if options.format in ("json", "jsonl"):
-        objects = [hit_object(hit, entries[hit.id], getattr(options, "explain", False)) for hit in hits]
-        _write_objects(response, options.format, question, objects)
-    elif options.format == "tsv":
-        for hit in hits:
-            response.data(tsv_line(hit, entries[hit.id]))
-    elif options.format == "nul":
-        _write_nul(response, (entries[hit.id] for hit in hits))
-    elif hits:
-        short = room.reading().short_ids(hit.id for hit in hits)
-        for line in hit_lines(hits, entries, short, request.terminal, options.explain):
-            response.data(line)
-
-
-def _write_objects(
-    response: Response, form: str, question: dict[str, str], objects: Iterable[dict[str, object]]
-) -> None:
-    if form == "json":
-        response.json({**question, "hits": list(objects)})
-    else:
-        for found in objects:
-            response.json(found)
-
-
-def _write_nul(response: Response, entries: Iterable[Entry]) -> None:
-    """Write `id TAB title LF content` with a NUL after each: whole entries for xargs -0 and fzf --read0."""
-    for entry in entries:
-        response.raw(f"{entry.id}\t{entry.title}\n{entry.body()}\0")
 
 
 def show_(room: Room, request: Request, response: Response) -> None:
@@ -160,12 +107,12 @@ def list_(room: Room, request: Request, response: Response) -> None:
         response.status = NOTHING_FOUND
     if options.format in ("json", "jsonl"):
         objects = [hit_object(Hit(entry.id, 0.0), entry, explain=False) for entry in entries]
-        _write_objects(response, options.format, {"query": ""}, objects)
+        write_objects(response, options.format, {"query": ""}, objects)
     elif options.format == "tsv":
         for entry in entries:
             response.data(tsv_line(Hit(entry.id, 0.0), entry))
     elif options.format == "nul":
-        _write_nul(response, entries)
+        write_nul(response, entries)
     else:
         short = room.reading().short_ids(entry.id for entry in entries)
         for line in entry_lines(entries, short, request.terminal):

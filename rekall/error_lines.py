@@ -1,0 +1,96 @@
+"""Which lines of a program's output say what went wrong. Pure: lines in, error lines out, the root cause first.
+
+How a single line shows what it is: error_marks. Here is what only several lines together tell: tracebacks, chains of
+causes, errors told again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rekall.error_marks import Mark, is_exception, mark_of, without_prefix
+
+# More different error lines than this say no more than the first ones.
+MOST_LINES = 64
+# Of the lines below an error that only belongs to it together with them, this many are taken along.
+_CONTINUED = 4
+
+_TRACEBACK = re.compile(r"Traceback \(most recent call last\)|Traceback, most recent call last")
+_CHAIN = re.compile(r"(?:During handling of the above exception|The above exception was the direct cause)")
+_PYTEST = re.compile(r"E\s{2,}\S")
+_BARE_NAME = re.compile(r"[A-Za-z_][\w.]*\s*$")
+# These say where, and the lines below say what.
+_GOES_ON = re.compile(
+    r"^CMake Error\b|^error: .*:$|^ERROR: .*:$|^Error: .*:$|^error: the following .*:$", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorLine:
+    """One line that says what went wrong, without the time and place of its printing."""
+
+    text: str
+    mark: Mark
+
+
+def error_lines(lines: Sequence[str]) -> list[ErrorLine]:
+    """Return the error lines among `lines`, once each: the root cause first, echoes last, at most MOST_LINES."""
+    found = _recognised(lines)
+    if any(line.text.startswith("Caused by: ") for line in found):  # Java: the deepest cause is the last one
+        found.sort(key=lambda line: not line.text.startswith("Caused by: "))
+        causes = [line for line in found if line.text.startswith("Caused by: ")]
+        found[: len(causes)] = reversed(causes)
+    found.sort(key=lambda line: line.mark)
+    once = {line.text: line for line in reversed(found)}
+    return [line for line in found if once.pop(line.text, None)][:MOST_LINES]
+
+
+def has_named_error(line: str) -> bool:
+    """Tell whether a line alone is an error as a tool prints it, and not a question about one."""
+    text = without_prefix(line)
+    return mark_of(text) in (Mark.NAMED, Mark.ECHO)
+
+
+def _recognised(lines: Sequence[str]) -> list[ErrorLine]:
+    found: list[ErrorLine] = []
+    traced: list[ErrorLine] = []  # the exceptions of one chain of Python tracebacks
+    in_traceback = chained = False
+    for place, line in enumerate(lines):
+        if _TRACEBACK.search(line):
+            if not chained:
+                traced = []
+            in_traceback, chained = True, False
+            continue
+        if in_traceback and line[:1].isspace() and not _PYTEST.match(line):
+            continue  # source lines: what stands in them was not printed
+        text = without_prefix(line)
+        if in_traceback:
+            in_traceback = False
+            exception = ErrorLine(text, Mark.NAMED)
+            if is_exception(text) or _BARE_NAME.match(text):
+                for echo in traced:  # it was raised while that one was handled: the last one is what counts
+                    found[:] = [ErrorLine(kept.text, Mark.ECHO) if kept is echo else kept for kept in found]
+                traced = [exception]
+                found.append(exception)
+                continue
+        if _CHAIN.match(text):
+            chained = True
+            continue
+        mark = mark_of(text)
+        if mark is not None:
+            found.append(ErrorLine(_whole(text, lines, place), mark))
+    return found
+
+
+def _whole(text: str, lines: Sequence[str], place: int) -> str:
+    """Return an error line with those below it that it needs to be understood: CMake says first only where."""
+    if not _GOES_ON.search(text):
+        return text
+    more: list[str] = []
+    for line in lines[place + 1 : place + 1 + _CONTINUED]:
+        if not line[:1].isspace():
+            break
+        more.append(line.strip())
+    return " ".join([text, *more])
