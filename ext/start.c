@@ -102,8 +102,9 @@ static void close_from(int first) {
 
 /* Turn this process into the server: a session of its own that has nothing of its starter but a few variables. */
 static void become_server(const struct place *place, const char *python, int ready) {
-    static const char *const kept[] = {"HOME=",  "PATH=",          "USER=",          "LANG=", "LC_", "XDG_",
-                                       "TMPDIR=", "REKALL_CONFIG=", "REKALL_KERNEL=", NULL};
+    static const char *const kept[] = {"HOME=",   "PATH=",          "USER=",         "LANG=",    "LC_",
+                                       "XDG_",    "TMPDIR=",        "REKALL_CONFIG=", "REKALL_KERNEL=",
+                                       "HF_HOME=", "SENTENCE_TRANSFORMERS_HOME=",     NULL};
     setsid();
     for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
     sigset_t none;

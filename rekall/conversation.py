@@ -12,7 +12,6 @@ import io
 import os
 import struct
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -41,7 +40,7 @@ from rekall.errors import CANCELLED, ERROR, RekallError
 from rekall.frames import BadFrame, Hello
 from rekall.language import _, speaking
 from rekall.protocol import Request, Response
-from rekall.render import plain
+from rekall.socket_sink import SocketSink, where
 from rekall.stdin_pipe import StdinPipe
 from rekall.usage import find_command
 
@@ -59,8 +58,6 @@ HELLO_SECONDS = 10.0
 KEPT_BYTES = 64 << 20
 # Stdin that nobody has read yet; beyond it the client has to wait.
 UNREAD_BYTES = 1 << 20
-# Output is sent on in parts of this size.
-PART_BYTES = 1 << 16
 # A command line beyond this takes the loop too long (argparse is quadratic); the client's own process has the time.
 MOST_WORDS = 500
 LONGEST_HELLO = 128 << 10
@@ -89,40 +86,6 @@ class Host(Protocol):
     def control(self, action: str, response: Response) -> None: ...
     def wake(self) -> None: ...
     def leave(self) -> None: ...
-
-
-class SocketSink:
-    """Where an answer goes: frames on one connection. Used by one thread at a time."""
-
-    def __init__(self, conversation: Conversation) -> None:
-        self._conversation = conversation
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def data(self, text: str) -> None:
-        part = text.encode("utf-8", "replace")
-        self._parts.append(part)
-        self._size += len(part)
-        if self._size >= PART_BYTES:
-            self.flush()
-
-    def note(self, text: str) -> None:
-        self.flush()
-        self._conversation.send(b"".join(frames.frames_of(frames.ERRORS, plain(text).encode("utf-8", "replace"))))
-
-    def copy(self, data: bytes) -> None:
-        self.flush()
-        self._conversation.send(b"".join(frames.frames_of(frames.ERRORS, data)))
-
-    def flush(self) -> None:
-        if self._parts:
-            self._conversation.send(self.taken())
-
-    def taken(self) -> bytes:
-        """Return what was said and not sent yet, as frames."""
-        said = b"".join(self._parts)
-        self._parts, self._size = [], 0
-        return b"".join(frames.frames_of(frames.OUTPUT, said))
 
 
 class Conversation(asyncio.Protocol):
@@ -345,7 +308,7 @@ class Conversation(asyncio.Protocol):
     async def _interact(self, request: Request, hello: Hello) -> None:
         """Let an app run on the client's terminal until it is left, or the client goes."""
         interactive = await asyncio.to_thread(import_module, "rekall.interactive")
-        response = Response(sink := SocketSink(self), "e" in hello.terminals)
+        response = Response(sink := SocketSink(self.send), "e" in hello.terminals)
         self._screen = interactive.remote_screen(self._write, hello.columns, hello.rows, hello.env)
         for keys in self._typed:
             self._screen.keys(keys)
@@ -396,7 +359,7 @@ class Conversation(asyncio.Protocol):
 
     def _answer(self) -> None:
         assert self._hello
-        sink = SocketSink(self)
+        sink = SocketSink(self.send)
         response = Response(sink, "e" in self._hello.terminals)
         with speaking(self._hello.env):
             try:
@@ -443,12 +406,3 @@ class Conversation(asyncio.Protocol):
     def _finish(self, last: bytes) -> None:
         self._write(last)
         self._close()
-
-
-def where(error: BaseException) -> str:
-    """Return what was raised and where, without a word of what was being worked on."""
-    places = [
-        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
-        for frame in traceback.extract_tb(error.__traceback__)
-    ]
-    return "\n".join([*places, f"{type(error).__name__} at {places[-1] if places else '?'}"])

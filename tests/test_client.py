@@ -838,6 +838,7 @@ def test_the_server_has_nothing_of_its_starter(desk: Desk) -> None:
     kept = {
         "USER": "ada", "LANG": "C", "LC_CTYPE": "C", "XDG_DATA_HOME": str(desk.home / "data"), "XDG_X": "1",
         "TMPDIR": "/tmp", "REKALL_CONFIG": "/c", "REKALL_KERNEL": "scalar",
+        "HF_HOME": "/hf", "SENTENCE_TRANSFORMERS_HOME": "/st",
     }  # fmt: skip
     dropped = {
         "REKALL_DB": str(desk.work / "x.db"),
