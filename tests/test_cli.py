@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from warm import Warm
 
 from rekall.usage import COMMANDS
 
@@ -142,6 +143,7 @@ def any_shell(home: dict[str, str], tmp_path: Path, request: pytest.FixtureReque
     shell = Shell(home, tmp_path, warm=request.param == "warm")
     yield shell
     subprocess.run(["rekall", "server", "stop"], env=shell.env, cwd=shell.work, check=True, capture_output=True)
+    Warm(shell.env, shell.work).end()  # a session may have used several bases, each with a server
 
 
 @pytest.mark.parametrize("path", SESSIONS, ids=lambda path: path.stem)
