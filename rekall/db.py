@@ -101,6 +101,11 @@ class Database(EmbeddingQueue, LinkTable):
         self.words.close()
         self._connection.close()
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return bool(self._connection.in_transaction)
+
     def interrupt(self) -> None:
         """End the statement that another thread is running here, if there is one; it fails there."""
         self._connection.interrupt()

@@ -17,8 +17,8 @@ from rekall.rooms import Rooms
 # How often it looks for what others wrote; and how many entries it embeds between two commits.
 LOOK_SECONDS = 2.0
 AT_ONCE = 8
-# After a failure it waits before it tries again.
-PATIENCE_SECONDS = 60.0
+# After a failure it waits before it tries again, each time longer, up to the last.
+PATIENCE_SECONDS = (1, 60)
 
 
 class Embedder:
@@ -53,6 +53,7 @@ class Embedder:
     def _work(self) -> None:
         seen: object = None
         is_warm = False
+        patience = PATIENCE_SECONDS[0]
         while not self._is_stopping:
             was_called = self._wake.wait(LOOK_SECONDS)
             self._wake.clear()
@@ -64,10 +65,11 @@ class Embedder:
                 if now is None or (now == seen and not was_called):
                     continue
                 self._embed()
-                seen = now
+                seen, patience = now, PATIENCE_SECONDS[0]
             except Exception as error:  # no model; a base that is busy, full, gone: what waits stays in its queue
                 self._log.warning("not embedded: %s", type(error).__name__)  # its message may quote an entry
-                self._wait(PATIENCE_SECONDS)
+                self._wait(patience)
+                patience = min(patience * 2, PATIENCE_SECONDS[1])
 
     def _stamp(self) -> tuple[tuple[int, int], ...] | None:
         """Return what changes whenever anybody writes to the base; None while there is none."""
@@ -85,9 +87,9 @@ class Embedder:
             while not self._is_stopping and room.embed_some(AT_ONCE):
                 pass
 
-    def _wait(self, seconds: float) -> None:
+    def _wait(self, seconds: int) -> None:
         """Wait, but not for the server's end."""
-        for _second in range(int(seconds)):
+        for _second in range(seconds):
             if self._is_stopping:
                 return
             self._wake.wait(1)

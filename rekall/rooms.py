@@ -59,29 +59,34 @@ class Rooms:
         """Lend a room over `base` for the block."""
         config = config or self.config
         household = self._household_of(config)
-        room = self._taken(base, household) or Room(base, config, household)
-        room.base, room.config = base, config
+        room = self._taken(base) or Room(base, config, household)
+        room.move_to(base, config, household)
         with self._lock:
             self._lent[household] += 1
         try:
             yield room
-        except BaseException:
-            room.close()  # who knows what state it is in
-            raise
         finally:
             with self._lock:
                 self._lent[household] -= 1
+            self._put_back(room)
+
+    def _put_back(self, room: Room) -> None:
+        """Keep a room for the next request, if it is as it should be and there are not many.
+
+        An error of the user's is no reason to close one: the last connection to be closed folds the write-ahead log
+        into the base, and pysqlite3 lets no other thread run meanwhile.
+        """
         with self._lock:
-            if len(self._free) < KEPT and room.household is self._household:
+            if len(self._free) < KEPT and room.is_sound:
                 self._free.append(room)
                 return
         room.close()
 
-    def _taken(self, base: Base, household: Household) -> Room | None:
+    def _taken(self, base: Base) -> Room | None:
         """Return a room that has the base open under the same name, for errors to name it alike."""
         with self._lock:
             for room in reversed(self._free):
-                if room.base.path == base.path and room.household is household:
+                if room.base.path == base.path:
                     self._free.remove(room)
                     return room
         return None
@@ -121,9 +126,6 @@ class Rooms:
             new = self._household = Household(config, model_in_child=True)
             new.take_over(old)
             self._retired.append(old)
-            free, self._free = self._free, []
-        for room in free:
-            room.close()
         return new
 
     def warm_up(self) -> None:

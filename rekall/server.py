@@ -11,6 +11,7 @@ reader that is far behind, takes none at all.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import fcntl
 import logging
 import os
@@ -77,6 +78,8 @@ def serve(base: Base, config: Config, env: Mapping[str, str], ready: int | None)
     folder = socket_folder(base.path, env)
     os.close(secure_folder(folder))
     _locked(folder)
+    # kill -USR1 writes where every thread stands, should one ever be stuck.
+    faulthandler.register(signal.SIGUSR1, file=open(folder / "stacks", "w"))  # noqa: SIM115  # open for life
     asyncio.run(Server(base.path, config, folder).run(ready))
     os._exit(0)  # a thread that is stuck in a library must not keep the lock
 

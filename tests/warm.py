@@ -165,7 +165,8 @@ def _entry(number: int, key: str, title: str, fields: dict[str, Any]) -> Entry:
 
 
 def _all_processes() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+    names = os.listdir("/proc") if Path("/proc").is_dir() else []
+    return [int(name) for name in names if name.isdecimal()]
 
 
 def _words(pid: int) -> list[bytes]:

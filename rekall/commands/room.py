@@ -121,6 +121,17 @@ class Room:
         if self._owns_household:
             self.household.close()
 
+    def move_to(self, base: Base, config: Config, household: Household) -> None:
+        """Answer the next request with these, the base still open. `base` names the same file as before."""
+        if household is not self.household:
+            self._service = None
+        self.base, self.config, self.household = base, config, household
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the next request may have this room: no transaction was left open."""
+        return self._database is None or not self._database.in_transaction
+
     def _let_go(self) -> None:
         if self._database:
             self._database.close()
