@@ -273,7 +273,7 @@ def test_an_idle_server_goes_and_leaves_nothing(warm: Warm) -> None:
     pid = warm.warm_up()
     wait_for(lambda: is_gone(pid) and warm.processes() == [])
     assert not warm.socket.exists()
-    assert {path.name for path in warm.folder.iterdir()} <= {"start.lock", "server.lock", "log"}
+    assert {path.name for path in warm.folder.iterdir()} <= {"start.lock", "server.lock", "log", "stacks"}
     assert not client.is_running(warm.folder)
     assert "idle" in warm.log
 
