@@ -88,15 +88,19 @@ class Host(Protocol):
 
 
 class SocketSink:
-    """Where an answer goes: frames on one connection. Used by one thread at a time."""
+    """Where an answer goes: frames on one connection. Used by one thread at a time.
 
-    def __init__(self, conversation: Conversation) -> None:
+    `raw` names the streams (o, e) that are a terminal in raw mode, where a line does not begin at its left by itself.
+    """
+
+    def __init__(self, conversation: Conversation, raw: str = "") -> None:
         self._conversation = conversation
+        self._raw = raw
         self._parts: list[bytes] = []
         self._size = 0
 
     def data(self, text: str) -> None:
-        part = text.encode("utf-8", "replace")
+        part = self._ended("o", text).encode("utf-8", "replace")
         self._parts.append(part)
         self._size += len(part)
         if self._size >= PART_BYTES:
@@ -104,7 +108,12 @@ class SocketSink:
 
     def note(self, text: str) -> None:
         self.flush()
-        self._conversation.send(b"".join(frames.frames_of(frames.ERRORS, plain(text).encode("utf-8", "replace"))))
+        self._conversation.send(
+            b"".join(frames.frames_of(frames.ERRORS, self._ended("e", plain(text)).encode("utf-8", "replace")))
+        )
+
+    def _ended(self, stream: str, text: str) -> str:
+        return text.replace("\n", "\r\n") if stream in self._raw else text
 
     def flush(self) -> None:
         if self._parts:
@@ -316,7 +325,7 @@ class Conversation(asyncio.Protocol):
     async def _interact(self, request: Request, hello: Hello) -> None:
         """Let an app run on the client's terminal until it is left, or the client goes."""
         interactive = await asyncio.to_thread(import_module, "rekall.interactive")
-        response = Response(sink := SocketSink(self), "e" in hello.terminals)
+        response = Response(sink := SocketSink(self, raw=hello.terminals), "e" in hello.terminals)
         size = self._resized or (hello.columns, hello.rows)
         self._screen = interactive.remote_screen(self._write, *size, hello.env)
         for keys in self._typed:
