@@ -104,6 +104,7 @@ class Conversation(asyncio.Protocol):
         self._is_answered = False
         self._screen: RemoteScreen | None = None
         self._typed: list[bytes] = []  # before there was a screen
+        self._resized: tuple[int, int] | None = None  # likewise
         self._app: asyncio.Task[None] | None = None
         self._room: Room | None = None
         self._room_lock = Lock()
@@ -178,13 +179,15 @@ class Conversation(asyncio.Protocol):
             self._typed.append(payload)
         elif kind == frames.KEYS and self._screen:
             self._screen.keys(payload)
-        elif kind == frames.SIZE and self._screen:
-            self._screen.resize(*struct.unpack(">HH", payload))
+        elif kind == frames.SIZE:
+            self._resized = struct.unpack(">HH", payload)
+            if self._screen:
+                self._screen.resize(*self._resized)
         elif kind == frames.CHILD and self._screen:
             self._screen.child_ended(payload[0] if payload else 127)
         elif kind == frames.CANCEL:
             self._cancel()
-        elif kind not in (frames.STDIN, frames.STDIN_END, frames.SIZE, frames.CHILD):  # those may cross our X
+        elif kind not in (frames.STDIN, frames.STDIN_END, frames.CHILD):  # those may cross our X
             raise BadFrame(f"an unexpected frame {kind!r}")
 
     def _take_hello(self, hello: Hello) -> None:
@@ -308,8 +311,9 @@ class Conversation(asyncio.Protocol):
     async def _interact(self, request: Request, hello: Hello) -> None:
         """Let an app run on the client's terminal until it is left, or the client goes."""
         interactive = await asyncio.to_thread(import_module, "rekall.interactive")
-        response = Response(sink := SocketSink(self.send), "e" in hello.terminals)
-        self._screen = interactive.remote_screen(self._write, hello.columns, hello.rows, hello.env)
+        response = Response(sink := SocketSink(self.send, raw=hello.terminals), "e" in hello.terminals)
+        size = self._resized or (hello.columns, hello.rows)
+        self._screen = interactive.remote_screen(self._write, *size, hello.env)
         for keys in self._typed:
             self._screen.keys(keys)
         with speaking(hello.env):

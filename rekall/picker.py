@@ -13,6 +13,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.layout import BufferControl, Layout, Window
 from prompt_toolkit.lexers import Lexer
+from prompt_toolkit.output import ColorDepth
 
 from rekall.desk import Desk
 from rekall.door import base_of
@@ -75,7 +76,9 @@ async def _chosen(picking: Picking) -> list[Entry] | None:
 def _app(picking: Picking) -> App[str]:
     control = BufferControl(picking.line, lexer=_Filters(picking.parsed), include_default_input_processors=False)
     sheet = Sheet(Window(control, height=1), _prompt, lambda columns, rows: lines(columns, rows), picking.rows)
-    app: App[str] = App(Layout(sheet), keys_of(picking))
+    has_colour = picking.screen.output.get_default_color_depth() != ColorDepth.DEPTH_1_BIT
+    match = "bold fg:ansigreen" if has_colour else "bold underline"
+    app: App[str] = App(Layout(sheet), keys_of(picking), [("match", match)])
     app.ttimeoutlen = app.timeoutlen = ESCAPE_SECONDS
     app.terminal_size_polling_interval = None  # whoever resizes it says so
     picking.redraw = app.invalidate

@@ -14,7 +14,7 @@ from rekall.language import _, plural
 from rekall.render import age, beginnings, fitted, matched, plain, width_of
 from rekall.sheet import AT, Line
 
-DIM, MATCH, TYPE, CHOSEN, WRONG = "dim", "bold fg:ansigreen", "fg:ansicyan", "bold", "fg:ansired"
+DIM, MATCH, TYPE, CHOSEN, WRONG = "dim", "class:match", "fg:ansicyan", "bold", "fg:ansired"
 # Narrower than this, the list leaves out its types, ages, tags and project.
 TYPE_COLUMNS, AGE_COLUMNS, META_COLUMNS = 30, 40, 60
 # The least for a preview beside the list, and below it (its lines and the list's).
@@ -72,9 +72,9 @@ def entry_line(
     end = columns - 5 if columns >= AGE_COLUMNS else columns
     title = " ".join(plain(entry.title).split())
     room = end - start
-    meta = fitted(_meta(entry), room * 2 // 5) if columns >= META_COLUMNS else ""
+    meta = fitted(_meta(entry), room // 3) if columns >= META_COLUMNS else ""
     if meta:
-        room -= min(width_of(meta) + 2, max(room * 2 // 5, room - width_of(title)))
+        room -= min(width_of(meta) + 2, max(room // 3, room - width_of(title)))
         meta = fitted(meta, end - start - room - 2)
     shown = fitted(title, room)
     parts += with_matches(((bold, shown),), begins)
@@ -82,7 +82,7 @@ def entry_line(
     if begins and left > 16 and not matched(title, begins):
         parts += [("", "  "), *with_matches(((DIM, fitted(_where(entry, begins, left), left - 2)),), begins)]
     if meta:
-        parts += [(AT, str(end - width_of(meta))), (DIM, meta)]
+        parts += [(AT, str(end - width_of(meta))), *with_matches(((DIM, meta),), begins)]
     if end < columns:
         parts += [(AT, str(columns - 4)), (DIM, f"{age(entry.created_at, moment):>4}")]
     return tuple(parts)
@@ -100,7 +100,10 @@ def _where(entry: Entry, begins: tuple[str, ...], columns: int) -> str:
         return ""
     longest = max(spans, key=lambda span: span[1] - span[0])[0]
     line = text.rfind("\n", 0, longest) + 1
-    begin = max(line, text.rfind(" ", 0, max(line, longest - columns // 3)) + 1)
+    begin = longest
+    while begin > line and longest - begin < columns // 4:  # whole words before it, as many as leave it in sight
+        begin = max(line, text.rfind(" ", line, begin - 1) + 1)
+    begin = begin if longest - begin < columns // 2 else longest
     found = " ".join(plain(text[begin : begin + columns].split("\n", 1)[0]).split())
     return ("…" if begin > line else "") + found
 

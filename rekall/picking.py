@@ -59,6 +59,7 @@ class Picking:
         self._answered: Typed | None = None
         self._takes_when_answered = False
         self._was_moved = False
+        self._wanted: int | None = None  # where one wants to be, but the entry is not read yet
         self._names: dict[str, frozenset[str]] | None = None
         self._list: tuple[object, list[Line]] | None = None
         self._preview: tuple[object, Preview] | None = None
@@ -137,7 +138,7 @@ class Picking:
         self.found, self._answered = found, asked
         self.entries = list(found.entries.values())
         self.place = next((place for place, entry in enumerate(self.entries) if entry.id == key), 0)
-        self._was_moved = bool(key)
+        self._was_moved, self._wanted = bool(key), None
         self.first = self.first if key else 0
         self._preview = None
         self.redraw()
@@ -172,19 +173,22 @@ class Picking:
         if self.mode == "help":
             self.help_top = max(0, self.help_top + by)
         elif self.entries:
-            wanted = max(0, min(self.place + by, len(self.found.hits) - 1))
-            if wanted >= len(self.entries):
-                self.start(self._read_on(wanted))
+            from_where = self.place if self._wanted is None else self._wanted
+            wanted = max(0, min(from_where + by, len(self.found.hits) - 1))
+            if wanted >= len(self.entries) and self._wanted is None:
+                self.start(self._read_on())
+            self._wanted = wanted if wanted >= len(self.entries) else None
             self.place, self._was_moved = min(wanted, len(self.entries) - 1), True
 
-    async def _read_on(self, wanted: int) -> None:
-        """Read the entries of the other hits, and go to the one at `wanted`, unless something was done meanwhile."""
-        found, place = self.found, self.place
-        entries = await self.desk.entries([hit.id for hit in found.hits[len(self.entries) :]])
-        if found is self.found:
+    async def _read_on(self) -> None:
+        """Read the entries of the other hits, and go where one wants to be by then."""
+        found = self.found
+        entries = await self.desk.entries([hit.id for hit in found.hits[len(found.entries) :]])
+        if found is self.found and len(self.entries) == len(found.entries):
             self.entries += entries.values()
-            if self.place == place:
-                self.place = min(wanted, len(self.entries) - 1)
+            if self._wanted is not None:
+                self.place = min(self._wanted, len(self.entries) - 1)
+            self._wanted = None
             self.redraw()
 
     def scroll(self, by: int) -> None:

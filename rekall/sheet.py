@@ -45,7 +45,9 @@ class App(Application[Result]):
     take. The keys know nothing of the app they serve, so one set does for all; of the styles ours use none.
     """
 
-    def __init__(self, layout: Layout, keys: KeyBindingsBase) -> None:
+    def __init__(self, layout: Layout, keys: KeyBindingsBase, styles: Sequence[tuple[str, str]] = ()) -> None:
+        """`styles` are (class name, what it looks like)."""
+        self._styles = list(styles)
         given = application.load_key_bindings  # type: ignore[attr-defined]  # imported there
         application.load_key_bindings = _editing_keys  # type: ignore[attr-defined]
         try:
@@ -54,7 +56,7 @@ class App(Application[Result]):
             application.load_key_bindings = given  # type: ignore[attr-defined]
 
     def _create_merged_style(self, include_default_pygments_style: Filter) -> BaseStyle:
-        return Style([])
+        return Style(self._styles)
 
 
 @lru_cache(1)

@@ -14,16 +14,20 @@ PART_BYTES = 1 << 16
 
 
 class SocketSink:
-    """Where an answer goes: frames on one connection. Used by one thread at a time."""
+    """Where an answer goes: frames on one connection. Used by one thread at a time.
 
-    def __init__(self, send: Callable[[bytes], None]) -> None:
+    `raw` names the streams (o, e) that are a terminal in raw mode, where a line does not begin at its left by itself.
+    """
+
+    def __init__(self, send: Callable[[bytes], None], raw: str = "") -> None:
         """`send` takes frames, and may wait while the client is far behind."""
         self._send = send
+        self._raw = raw
         self._parts: list[bytes] = []
         self._size = 0
 
     def data(self, text: str) -> None:
-        part = text.encode("utf-8", "replace")
+        part = self._ended("o", text)
         self._parts.append(part)
         self._size += len(part)
         if self._size >= PART_BYTES:
@@ -31,7 +35,11 @@ class SocketSink:
 
     def note(self, text: str) -> None:
         self.flush()
-        self._send(b"".join(frames.frames_of(frames.ERRORS, plain(text).encode("utf-8", "replace"))))
+        self._send(b"".join(frames.frames_of(frames.ERRORS, self._ended("e", plain(text)))))
+
+    def _ended(self, stream: str, text: str) -> bytes:
+        """Return `text` as bytes, its lines ended as the stream wants it."""
+        return (text.replace("\n", "\r\n") if stream in self._raw else text).encode("utf-8", "replace")
 
     def copy(self, data: bytes) -> None:
         self.flush()

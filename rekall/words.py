@@ -91,6 +91,8 @@ class Words:
         known, unknown = self._frequencies(words)
         if is_typing:
             known, unknown = self._with_beginning(text, known, unknown)
+            if not known and (last := _LAST_WORD.search(text)):  # too short to look for how its words go on
+                return self._titled([(total, f'"{terms(last[0])[0]}"*')], k, condition, parameters)
             if known and known[0][0] > MOST_RANKED:
                 return self._titled(known, k, condition, parameters)
         ideal = sum(_rarity(total, count) for count, _word in known) + unknown * _rarity(total, 0)

@@ -25,7 +25,7 @@ from pathlib import Path
 import pyte
 
 REKALL = str(Path(sys.executable).with_name("rekall"))
-CELL = (8.4, 18.0)
+CELL = (8.43, 18.0)
 INK = {
     "dark": {"default": "#c8ccd4", "paper": "#16191f", "black": "#3b4048", "red": "#e06c75", "green": "#98c379",
              "brown": "#e5c07b", "blue": "#61afef", "magenta": "#c678dd", "cyan": "#56b6c2", "white": "#abb2bf"},
