@@ -10,18 +10,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rekall.error_marks import Mark, is_exception, mark_of, without_prefix
+from rekall.error_marks import Mark, is_exception, mark_of, unprefixed, without_prefix
 
 # More different error lines than this say no more than the first ones.
 MOST_LINES = 64
 # Of the lines below an error that only belongs to it together with them, this many are taken along.
 _CONTINUED = 4
 
-_TRACEBACK = re.compile(r"Traceback \(most recent call last\)|Traceback, most recent call last")
+_TRACEBACK = re.compile(r"([ |+│]*)(?:Exception Group )?Traceback[ ,(]{1,2}most recent call last")
 _CHAIN = re.compile(r"(?:During handling of the above exception|The above exception was the direct cause)")
-_PYTEST = re.compile(r"E\s{2,}\S")
 _BARE_NAME = re.compile(r"[A-Za-z_][\w.]*\s*$")
-# These say where, and the lines below say what.
+# These say where, and the lines below say what: Rust the next one, others those that are indented.
+_SAID_BELOW = re.compile(r"^thread '.*panicked at .*:$")
 _GOES_ON = re.compile(
     r"^CMake Error\b|^error: .*:$|^ERROR: .*:$|^Error: .*:$|^error: the following .*:$", re.IGNORECASE
 )
@@ -55,25 +55,25 @@ def has_named_error(line: str) -> bool:
 
 def _recognised(lines: Sequence[str]) -> list[ErrorLine]:
     found: list[ErrorLine] = []
-    traced: list[ErrorLine] = []  # the exceptions of one chain of Python tracebacks
-    in_traceback = chained = False
+    traced: int | None = None  # where the last exception of a chain of Python tracebacks stands
+    column: int | None = None  # where a traceback that is being printed begins
+    chained = False
     for place, line in enumerate(lines):
-        if _TRACEBACK.search(line):
-            if not chained:
-                traced = []
-            in_traceback, chained = True, False
+        bare = unprefixed(line)
+        if begun := _TRACEBACK.match(bare):
+            column, traced = len(begun[1]), traced if chained else None
+            chained = False
             continue
-        if in_traceback and line[:1].isspace() and not _PYTEST.match(line):
-            continue  # source lines: what stands in them was not printed
-        text = without_prefix(line)
-        if in_traceback:
-            in_traceback = False
-            exception = ErrorLine(text, Mark.NAMED)
+        if column is not None and (bare[column : column + 1].isspace() or not bare[column:].strip(" |")):
+            continue  # where it was, and the source there: what stands in it was not printed
+        text = (bare[column:] if column is not None and not bare[:column].strip(" |+│") else bare).strip()
+        if column is not None:
+            column = None
             if is_exception(text) or _BARE_NAME.match(text):
-                for echo in traced:  # it was raised while that one was handled: the last one is what counts
-                    found[:] = [ErrorLine(kept.text, Mark.ECHO) if kept is echo else kept for kept in found]
-                traced = [exception]
-                found.append(exception)
+                if traced is not None:  # raised while that one was handled: the last one is what counts
+                    found[traced] = ErrorLine(found[traced].text, Mark.ECHO)
+                traced = len(found)
+                found.append(ErrorLine(text, mark_of(text) or Mark.NAMED))
                 continue
         if _CHAIN.match(text):
             chained = True
@@ -86,6 +86,8 @@ def _recognised(lines: Sequence[str]) -> list[ErrorLine]:
 
 def _whole(text: str, lines: Sequence[str], place: int) -> str:
     """Return an error line with those below it that it needs to be understood: CMake says first only where."""
+    if _SAID_BELOW.search(text):
+        return " ".join([text, *(line.strip() for line in lines[place + 1 : place + 2])])
     if not _GOES_ON.search(text):
         return text
     more: list[str] = []

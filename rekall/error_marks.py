@@ -32,13 +32,15 @@ _PREFIX = _any(
     r"^\s*\[\s*\d+\.\d+\]\s",  # the kernel's seconds
     r"^\s*\[\s*\d+%\]\s|^\s*\[\d+/\d+\]\s|^\d{1,3}>\s*",  # CMake, ninja, MSBuild
     r"^#\d+ (?:\d+\.\d+ )?",  # BuildKit
-    r"^[\w.-]{1,40}\s{0,20}\| ",  # docker compose, foreman
+    r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+\s+\d+ [\w.]+:\d+\] ",  # Go's klog
+    r"^[A-Za-z][\w.-]{0,39}\s{0,20}\| ",  # docker compose, foreman
     r"^\s*\[(?:INFO|info|main|stderr|stdout)\]\s",
     r"^(?:ERROR|FATAL|CRITICAL|SEVERE):(?:root|[\w.]{1,40}):",  # Python's logging
 )
 
 # A command as a shell, make or a trace shows it: what was asked for, not what came of it.
 _COMMAND = _any(
+    r"\d{0,6}\s*\|",  # a compiler's excerpt of the source
     r"\$ |% |❯ |➜ |\+{1,4} |>>> |> \S",
     r"\[?[\w.-]{1,32}@[\w.-]{1,64}[: ][^\n$#%]{0,80}[$#%] ",
     r"(?:~|/)[\w./~-]{0,80} [❯$%#] ",
@@ -49,8 +51,9 @@ _COMMAND = _any(
 _PASSED = _any(
     r"\bPASSED\b|^PASS\b|^ok\s+\d|^ok\s+\S+\s+[\d.]+s|^\s*[✓✔√]|\.\.\. (?:ok|OK|passed)\s*$|^--- PASS|\bXPASS\b"
     r"|\bxfail",
-    r"^\s*(?:Compiling|Building|Linking|Checking|Fresh|Downloading|Downloaded|Unpacking|Installing|Collecting) ",
-    r"^tests?/\S+\s[.s]+\s",
+    r"^\s*(?:Compiling|Building|Built target|Linking|Checking|Fresh|Downloading|Downloaded|Unpacking|Installing"
+    r"|Collecting) ",
+    r"^tests?/\S+\s[.s]+\s|^# Subtest: |^plugins: ",
 )
 
 # What tools say beside their errors: hints, notes, and log lines of the lower levels.
@@ -79,7 +82,10 @@ _ECHO = _any(
     r"|Failed to execute goal)",
     r"^\[ERROR\]\s*$|^=+ .*\b[1-9]\d* (?:failed|errors?)\b|^test result: FAILED|^failures:$"
     r"|\b[1-9]\d* errors? generated",
-    r"^tar: (?:Exiting with failure|Error is not recoverable|Child returned status)|^Process completed with exit code",
+    r"^tar(?: \(child\))?: (?:Exiting with failure|Error is not recoverable|Child returned status)",
+    r"^Process completed with exit code",
+    r"^× .*(?:did not run successfully|Encountered error)|^(?:npm ERR!|npm error)\s+(?:To see a|npm )",
+    r"^(?:Base)?ExceptionGroup: |^BEGIN failed--compilation aborted",
     r"^Could not (?:import runpy|fetch URL)|^fatal error: too many errors|^\d+ errors?$|^Found [1-9]\d* errors?",
     r"^Error: (?:Process completed|The process .* failed)|^\[ERR(?:OR)?_[A-Z]*LIFECYCLE\]|^curl: try 'curl",
 )  # fmt: skip
@@ -109,7 +115,7 @@ _INNOCENT = _any(
     r"(?:\(s\))?(?: found)?",
     r"\b0 (?:Error|Warning)\(s\)",
     r"[\"']?\b(?:errors?|failures?|failed|failing|fatal|warnings?|exceptions?)[\"']?\s*[:=]\s*"
-    r"(?:0\b|\[\s*\]|\{\s*\}|null\b|none\b|None\b|nil\b|false\b|False\b|\"\"|no\b|''|N/A)",
+    r"(?:0|\[\s*\]|\{\s*\}|null|none|nil|false|no|\"\"|''|N/A)(?=\s*(?:$|[,;|)}\]])|\s\s|\s\w+\s?[:=])",
     r"\b[Ee]rrors? (?:rate|handling|handler|count|log|page|budget|reporting)s?\b",
     flags=re.IGNORECASE,
 )
@@ -150,7 +156,7 @@ _NAMED = _any(
     r"|processing|getting)\b",
     r"^Exception |^panic:|^thread '[^']*'(?: \(\d+\))? panicked|^goroutine \d+ \[|^\s*raise \w+"
     r"|^!\s{1,4}\S.*(?:not found|rejected)",
-    r"(?::|^|\W)\s?(?:" + _SYSTEM + r")\b",
+    r"[:\])(,;-] ?(?:" + _SYSTEM + r")\b|^(?:" + _SYSTEM + r")\s?[:.,(]",
     r"^[\w./+-]{1,60}: (?:line \d+: )?\S.{0,200}: (?:not found|inaccessible or not found)\s*$",
     r"\b(?:Segmentation fault|core dumped|Bus error|Floating point exception|Aborted$|stack smashing detected"
     r"|double free)\b",
@@ -158,13 +164,13 @@ _NAMED = _any(
     r"^(?:g?make|nmake)(?:\[\d+\])?: \*\*\* |^[\w./-]{1,80}:\d+: \*\*\* |^g?make: Fatal|^don't know how to make",
     r"\bundefined (?:reference to|symbol)|\bmultiple definition of|\bcannot find -l|symbol\(s\) not found"
     r"|\bunresolved external",
-    r"^curl: \(\d+\)|^wget: |^ssh: |^psql: |^tar: (?!Removing leading)|^gzip: |^unzip: |^rsync: |^scp: |^cp: |^mv: "
-    r"|^rm: |^ls: "
+    r"^curl: \(\d+\)|^wget: |^merge: |^ssh: |^psql: |^tar: (?!Removing leading)|^gzip: |^unzip: |^rsync: |^scp: |^cp: "
+    r"|^mv: |^rm: |^ls: "
     r"|^cat: |^cd: |^mkdir: |^chmod: |^chown: |^ln: |^sed: |^grep: |^find: |^mount: |^umount: |^kill: |^touch: "
     r"|^rmdir: ",
     r"REMOTE HOST IDENTIFICATION HAS CHANGED|\bPermission denied \(publickey",
     r"^(?:git|pip|npm|cargo|docker|kubectl|go|brew|yarn|apt|terraform|helm|aws|gcloud): '?\S+'? is not ",
-    r"^\W?(?:Failed to|Unable to|Could not|Couldn't|Cannot|Can't|Job for \S+ failed"
+    r"^\W?(?:[\w.-]{1,30}: )?(?:Failed to|Unable to|Could not|Couldn't|Cannot|Can't|Job for \S+ failed"
     r"|Unit \S+ (?:could )?not (?:be )?found)\b",
     r"^(?:unknown|invalid|unrecognized|unsupported|illegal|unexpected|missing) \S+.{0,40}[:'\"`]",
     r"^! \[(?:remote )?rejected\]|^CONFLICT \(|^Auto-merg\w+ failed|^Automatic merge failed|^The command '.*' returned",
@@ -182,7 +188,7 @@ _WORDED = _any(
     r"|must|mustn't)\b",
     r"\b(?:has no|have no|there is no|no matching|no default|no upstream|too many|too few|expired|rejected"
     r"|did you mean)\b",
-    r"\b(?:required|expected|deprecated|locked|busy|exceed\w*|overflow|insufficient|bad|wrong|violates?|duplicate"
+    r"\b(?:required|expected|deprecated|locked|busy|exceed\w*|overflow|insufficient|bad(?=\s)|wrong|violates?|duplicate"
     r"|redefin\w+)\b",
     r"^[\w./\\-]{1,200}\.\w{1,5}:\d+(?::\d+)?: \S",  # Go and many others: the place, then the message
     flags=re.IGNORECASE,
@@ -190,13 +196,18 @@ _WORDED = _any(
 
 
 def without_prefix(line: str) -> str:
+    """Return a line without what loggers and runners put before it, and without outer blanks."""
+    return unprefixed(line).strip()
+
+
+def unprefixed(line: str) -> str:
     """Return a line without what loggers and runners put before it: times, levels in brackets, step numbers."""
     for _time in range(4):
         shorter = _PREFIX.sub("", line, count=1)
         if shorter == line:
             break
         line = shorter
-    return line.strip()
+    return line
 
 
 def mark_of(text: str) -> Mark | None:

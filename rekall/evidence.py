@@ -37,7 +37,7 @@ class Thresholds:
     """
 
     near: float = 0.48
-    supported: float = 1.35
+    supported: float = 1.55
     words_alone: float = 0.7
 
 

@@ -171,7 +171,7 @@ def test_a_transcript_is_read_as_it_is_written() -> None:
 OPTIONS = {
     "add": "-t --tags -p --project -c --content --situation --solution --what-failed --error --file --source --edit",
     "search": "-t --type --tag -p --project --since --until -n --limit --words --semantic --explain --no-context "
-    "--json --jsonl --tsv -0 --each-line",
+    "--json --jsonl --tsv -0 --each-line --as --tee",
     "link": "-r --reason",
     "import": "--no-wait",
     "export": "-o --format",
