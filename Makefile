@@ -2,6 +2,8 @@
 # make test    everything a change must pass, in under ten minutes
 # make eval    score search on judged sets: make eval DATA=folder
 # make bench-kernel  time the kernel beside its peers
+# make bench-keys  time the picker's keys beside fzf: make bench-keys NOTES=folder of Markdown
+# make shots   take the pictures of the documentation again
 # make model   build the embedded model again and compare it with the committed one
 # make clean   remove what these targets made
 
@@ -10,7 +12,7 @@ VENV := .venv
 DEMO := .demo
 BIN := $(VENV)/bin
 
-.PHONY: demo test eval bench-kernel model messages clean
+.PHONY: demo test eval bench-kernel bench-keys shots model messages clean
 
 demo: $(DEMO)/venv/installed
 	@sh demo/run.sh $(DEMO)
@@ -39,6 +41,14 @@ eval: $(VENV)/installed
 bench-kernel: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python tests/bench/kernel.py $(if $(MILLION),--million) $(if $(NOTES),--notes $(NOTES)) --plot docs/kernel.svg --json build/bench-kernel.json
+
+bench-keys: $(VENV)/installed
+	@test -n "$(NOTES)" || { echo "make bench-keys needs NOTES=folder: a folder of Markdown notes"; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(BIN)/python tests/bench/keys.py --notes $(NOTES) --plot docs/keys.svg --json build/bench-keys.json
+
+shots: $(VENV)/installed
+	$(BIN)/python tests/shots.py --keys 'disk full' docs/picker.svg
 
 model:
 	$(PYTHON) -m venv .venv-minilm
