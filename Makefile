@@ -4,6 +4,8 @@
 # make eval    score search on judged sets: make eval DATA=folder
 # make bench-kernel  time the kernel beside its peers
 # make bench-latency NOTES=folder  time whole processes, warm and cold, and what they hold in memory
+# make bench-keys  time the picker's keys beside fzf: make bench-keys NOTES=folder of Markdown
+# make shots   take the pictures of the documentation again
 # make model   build the embedded model again and compare it with the committed one
 # make clean   remove what these targets made
 
@@ -12,7 +14,7 @@ VENV := .venv
 DEMO := .demo
 BIN := $(VENV)/bin
 
-.PHONY: demo test torture eval bench-kernel bench-latency model messages clean
+.PHONY: demo test torture eval bench-kernel bench-latency bench-keys shots model messages clean
 
 demo: $(DEMO)/venv/installed
 	@sh demo/run.sh $(DEMO)
@@ -50,6 +52,14 @@ bench-latency: $(VENV)/installed
 	@test -n "$(NOTES)" || { echo "make bench-latency needs NOTES=folder: a folder of Markdown notes"; exit 2; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check matplotlib
 	$(BIN)/python tests/bench/latency.py --notes $(NOTES) $(if $(ST),--st $(ST)) --plot docs/latency.svg --json build/bench-latency.json
+
+bench-keys: $(VENV)/installed
+	@test -n "$(NOTES)" || { echo "make bench-keys needs NOTES=folder: a folder of Markdown notes"; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(BIN)/python tests/bench/keys.py --notes $(NOTES) --plot docs/keys.svg --json build/bench-keys.json
+
+shots: $(VENV)/installed
+	$(BIN)/python tests/shots.py --keys 'disk full' docs/picker.svg
 
 model:
 	$(PYTHON) -m venv .venv-minilm

@@ -188,7 +188,7 @@ def status_line(status: Status, columns: int) -> Line:
 
 def copied(count: int) -> str:
     """Return the notice that so many entries were copied."""
-    return plural("copied", "{count} copied", count).format(count=count)
+    return plural("{count} copied", "{count} copied", count).format(count=count)
 
 
 def types_line(chosen: Collection[str]) -> Line:

@@ -58,7 +58,7 @@ class Picking:
         self._moment = datetime.now(UTC)  # since:30d means the same for as long as the picker is there
         self._answered: Typed | None = None
         self._takes_when_answered = False
-        self._was_moved = False
+        self._was_moved = self._is_loading = False
         self._wanted: int | None = None  # where one wants to be, but the entry is not read yet
         self._names: dict[str, frozenset[str]] | None = None
         self._list: tuple[object, list[Line]] | None = None
@@ -149,12 +149,15 @@ class Picking:
 
     async def _ask_again_with_the_model(self, asked: Typed) -> None:
         while asked == self._answered and self.parsed() == asked:
-            await asyncio.sleep(LOOK_SECONDS)
             state = await self.desk.model_state()
             if state == "loaded":
                 await self.answer(asked)
-            if state != "loading":
+            if self._is_loading != (state == "loading"):
+                self._is_loading = state == "loading"
+                self.redraw()
+            if not self._is_loading:
                 break
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def learn_names(self) -> None:
         """Learn which tags and projects there are, so that half a name is no filter yet; first let the list be seen."""
@@ -301,7 +304,9 @@ class Picking:
 
     def _status(self) -> Status:
         found = self.found
-        mode = "" if not (self._answered and self._answered.words.strip()) else "both" if found.by_meaning else "words"
+        mode = "both" if found.by_meaning else "loading" if self._is_loading else "words"
+        if not (self._answered and self._answered.words.strip()):
+            mode = ""
         return Status(
             len(found.hits), found.total, mode, found.seconds, len(self.marked), self.notice, found.problem or ""
         )

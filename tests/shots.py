@@ -134,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--db", help="a base (default: the notes of demo/)")
     parser.add_argument("--keys", default="undo a commit", help="what is typed; \\e is Escape, \\t Tab")
-    parser.add_argument("--size", default="100x17")
+    parser.add_argument("--size", default="100x16")
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--light", action="store_true")
     parser.add_argument("--height", default="100%")
