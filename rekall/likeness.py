@@ -24,6 +24,8 @@ _VARYING = re.compile(
     r"|(?<!\w)\w[\w.+-]{0,60}@[\w.-]{1,100}"
     # paths, with a line and a column
     r"|(?<![\w])(?:[A-Za-z]:)?[\w.~@+-]{0,100}(?:[/\\][\w.~@+$%{}-]{0,100}){1,40}(?::\d+(?::\d+)?|\(\d+(?:,\d+)?\))?"
+    r"|(?<![\w.])[\w+-]{1,60}\.(?:[cho]|cc|cpp|cxx|hpp|hh|obj|a|so|dll|lib|exe|py|pyc|rs|go|js|mjs|ts|tsx|jsx|rb|pl|php|sh"
+    r"|java|class|jar|kt|swift|cs|sql|db|json|yaml|yml|toml|xml|html|css|md|txt|log|cfg|ini|conf|csv|gz|tgz|zip|whl|lock)\b"
     r"|(?<![\w])[\w.-]{1,100}\.[A-Za-z]\w{0,5}(?::\d+(?::\d+)?|\(\d+(?:,\d+)?\))"  # file.c:12:3, file.cpp(12)
     # quoted names
     r"|(?<!\w)'[^'\n]{1,200}'(?!\w)|(?<!\w)\"[^\"\n]{0,200}\"|`[^`'\n]{1,200}[`']|[‘“«][^’”»\n]{1,200}[’”»]"
