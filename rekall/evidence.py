@@ -38,7 +38,7 @@ class Thresholds:
     `words_alone`: the words' score where meaning was not compared.
     """
 
-    near: float = 0.48
+    near: float = 0.50
     supported: float = 1.55
     words_alone: float = 0.7
 
