@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from rekall.entry import LONG_TEXT_FIELDS, Entry
 from rekall.error_lines import ErrorLine, has_named_error
 from rekall.error_marks import Mark, without_prefix
-from rekall.likeness import Fixed, fixed, likeness
+from rekall.likeness import Fixed, fixed, is_told_in, likeness
 from rekall.ranking import Hit
 
 # What the cosine weighs beside the words; both are 0 to 1.
@@ -24,6 +24,8 @@ MOST_ASKED = 4
 # A later line is worth a little less, an echo less than any cause, so that the root cause is answered first.
 _LATER = 0.02
 _ECHOED = 1.0
+# What it counts as if a line holds a whole error text, or a whole title, and more.
+_TOLD = 0.75
 # Lines of an entry's texts that are looked at for errors.
 _MOST_READ = 200
 
@@ -36,7 +38,7 @@ class Thresholds:
     `words_alone`: the words' score where meaning was not compared.
     """
 
-    near: float = 0.48
+    near: float = 0.50
     supported: float = 1.55
     words_alone: float = 0.7
 
@@ -96,7 +98,7 @@ def answers(
     """
     ranked: list[tuple[float, Hit]] = []
     for key, entry in entries.items():
-        matched = _by_text(asked, key, error_texts(entry), enough.near)
+        matched = _by_text(asked, key, error_texts(entry), fixed(entry.title), enough.near)
         if matched is None and not entry.errors and key in found:
             matched = _by_search(found[key], enough)
         if matched:
@@ -105,11 +107,13 @@ def answers(
     return [hit for _order, hit in ranked]
 
 
-def _by_text(asked: Question, key: str, texts: Sequence[Fixed], near: float) -> tuple[float, Hit] | None:
+def _by_text(asked: Question, key: str, texts: Sequence[Fixed], title: Fixed, near: float) -> tuple[float, Hit] | None:
     """Return the place of an entry that holds one of the lines, and its hit; None if it holds none."""
     best: tuple[float, Hit] | None = None
     for place, (line, core) in enumerate(asked.lines):
         score = max((likeness(core, text) for text in texts), default=0.0)
+        if score < _TOLD and any(is_told_in(text, core) for text in (*texts, title)):
+            score = _TOLD
         if score < near:
             continue
         order = 2.0 + score - _LATER * min(place, 8) - _ECHOED * (line.mark == Mark.ECHO)

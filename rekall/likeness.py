@@ -24,6 +24,8 @@ _VARYING = re.compile(
     r"|(?<!\w)\w[\w.+-]{0,60}@[\w.-]{1,100}"
     # paths, with a line and a column
     r"|(?<![\w])(?:[A-Za-z]:)?[\w.~@+-]{0,100}(?:[/\\][\w.~@+$%{}-]{0,100}){1,40}(?::\d+(?::\d+)?|\(\d+(?:,\d+)?\))?"
+    r"|(?<![\w.])[\w+-]{1,60}\.(?:[cho]|cc|cpp|cxx|hpp|hh|obj|a|so|dll|lib|exe|py|pyc|rs|go|js|mjs|ts|tsx|jsx|rb|pl|php|sh"
+    r"|java|class|jar|kt|swift|cs|sql|db|json|yaml|yml|toml|xml|html|css|md|txt|log|cfg|ini|conf|csv|gz|tgz|zip|whl|lock)\b"
     r"|(?<![\w])[\w.-]{1,100}\.[A-Za-z]\w{0,5}(?::\d+(?::\d+)?|\(\d+(?:,\d+)?\))"  # file.c:12:3, file.cpp(12)
     # quoted names
     r"|(?<!\w)'[^'\n]{1,200}'(?!\w)|(?<!\w)\"[^\"\n]{0,200}\"|`[^`'\n]{1,200}[`']|[‘“«][^’”»\n]{1,200}[’”»]"
@@ -36,8 +38,8 @@ _COMMON = frozenset(
     re.findall(
         r"\w+",
         "a an the of to in on at by for from with and or is are be was were it this that as if you your not no "
-        "error errors fatal failed failure exception warning line file when while can cannot could has have had did do "
-        "does must may will would should use see than then there which",
+        "error errors err fatal failed failure exception warning line file when while can cannot could has have had "
+        "did do does must may will would should use see than then there which",
     )
 )
 
@@ -45,6 +47,9 @@ _COMMON = frozenset(
 # What a word, two neighbours and a code weigh; words that every message has weigh little. Chosen by hand: messages that
 # share a code and differ in a few words are the same error, and their order tells "cannot open" from "open cannot".
 _WEIGHT, _COMMON_WEIGHT, _NEIGHBOURS_WEIGHT, _CODE_WEIGHT = 1.0, 0.15, 0.5, 3.0
+
+# Four words in their order weigh 5.5; "No such file or directory" weighs 4.5 and tells nobody's error from another's.
+_TELLING = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,11 @@ def likeness(one: Fixed, other: Fixed) -> float:
     whole = one.weight + other.weight + coded
     shared = common + _weight(one.parts & other.parts)
     return min(0.999, 2 * shared / whole) if whole else 0.0
+
+
+def is_told_in(text: Fixed, line: Fixed) -> bool:
+    """Tell whether all of `text` stands in `line`, and is enough to be more than a phrase: a message cut short."""
+    return text.weight >= _TELLING and text.parts <= line.parts and text.codes <= line.codes
 
 
 def _weight(parts: frozenset[str | tuple[str, str]]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rekall.errors import Cancelled
-from rekall.stdin_pipe import StdinPipe
+from rekall.stdin_pipe import StdinPipe, arrived
 
 PARTS = st.lists(st.binary(max_size=200), max_size=12)
 
@@ -112,3 +113,31 @@ def test_what_breaks_off_is_not_taken_for_the_whole() -> None:
     whole.end()
     whole.break_off()  # the client may go once it has said all
     assert io.BufferedReader(whole).read() == b"all of it"
+
+
+def test_whoever_listens_waits_no_longer_than_said() -> None:
+    pipe = StdinPipe()
+    stream = io.BufferedReader(pipe)
+    assert arrived(stream, 0.01) is None
+    pipe.feed(b"one")
+    pipe.feed(b"two")
+    assert [arrived(stream, 0.01) for _time in range(3)] == [b"one", b"two", None]
+    pipe.end()
+    assert arrived(stream, None) == b"" == arrived(stream, 0.01)
+    broken = StdinPipe()
+    broken.break_off()
+    with pytest.raises(Cancelled):
+        arrived(io.BufferedReader(broken), None)
+
+
+def test_a_processs_own_stdin_is_listened_to_alike() -> None:
+    ours, theirs = os.pipe()
+    with open(ours, "rb") as stream, open(theirs, "wb", buffering=0) as writer:
+        assert arrived(stream, 0.01) is None
+        writer.write(b"one")
+        assert arrived(stream, None) == b"one"
+        assert arrived(stream, 0.01) is None
+        writer.close()
+        assert arrived(stream, None) == b""
+    held = io.BytesIO(b"bytes in memory")
+    assert [arrived(held, None), arrived(held, 0.01)] == [b"bytes in memory", b""]
