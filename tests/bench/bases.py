@@ -81,6 +81,17 @@ def build(path: Path, count: int, notes: list[tuple[str, str]]) -> bool:
     return is_synthetic
 
 
+def vectors_for(path: Path, model: str) -> None:
+    """Let another model of the same length have the vectors that are there, so that nothing waits to be embedded."""
+    with Database(path) as database, database.transaction():
+        database.connection.execute(
+            "INSERT OR IGNORE INTO embeddings(entry_rowid, part, model, recipe, vector) "
+            "SELECT entry_rowid, part, ?, recipe, vector FROM embeddings WHERE model = ?",
+            (model, DEFAULT_MODEL),
+        )
+        database.connection.execute("UPDATE state SET value = value + 1 WHERE key = 'revision'")
+
+
 def _embed(database: Database) -> None:
     from rekall.cache import EmbeddingCache
     from rekall.embeddings import EmbeddingService

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bases import build, entries, notes_of, queries
+from bases import build, entries, notes_of, queries, vectors_for
 
 BIN = Path(sys.executable).parent
 REKALL, REKALL_PY = str(BIN / "rekall"), str(BIN / "rekall-py")
@@ -162,6 +162,7 @@ def memory(at: Home, model: str | None) -> dict[str, float]:
     at.stop()
     if model:
         at.set("embeddings.model", f"sentence-transformers/{model}")
+        vectors_for(Path(at.env["REKALL_DB"]), f"sentence-transformers/{model}")
     at.set("performance.model_idle_timeout_minutes", "0.1")
     stages: dict[str, float] = {}
     at.seconds([REKALL, "list", "-n", "1"])
