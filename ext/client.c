@@ -136,9 +136,9 @@ static struct command_line read_words(char *const words[]) {
         line.door = OWN_PROCESS;
     else if (version)
         line.door = VERSION;
-    else if (!command || help || is_one_of(command, light))
+    else if (help || (command && is_one_of(command, light)))
         line.door = RUNNING_SERVER;
-    else if (is_one_of(command, own))
+    else if (command && is_one_of(command, own))
         line.door = OWN_PROCESS;
     return line;
 }

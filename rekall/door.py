@@ -50,13 +50,13 @@ def terminal_of(env: Mapping[str, str], columns: int, output_is_tty: bool, error
 def asked(words: Sequence[str], caller: Caller) -> Request:
     """Return what a command line asks for. Raises UsageError.
 
-    Without a command, what is piped in is searched for; on a terminal, the help says what there is to do.
+    Without a command, what is piped in is searched for; on a terminal, the picker opens.
     """
     options = parse(words)
     if getattr(options, "is_implied", False) and caller.stdin_is_tty:
         raise UsageError(_("nothing is piped in; write: … | rekall {words}").format(words=" ".join(words)))
     if options.command == "":
-        implied = parse(["help"] if caller.stdin_is_tty else ["search", "-"])
+        implied = parse(["pick"] if caller.stdin_is_tty else ["search", "-"])
         implied.db, implied.skip_project = options.db, options.skip_project
         options = implied
     if caller.cwd is None:

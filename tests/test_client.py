@@ -118,7 +118,7 @@ def test_a_variable_switches_the_server_off(desk: Desk) -> None:
         assert desk("list", env={"REKALL_NO_SERVER": ""}).output == "warm\n"
 
 
-@pytest.mark.parametrize("words", [[command] for command in TABLE["asks"]] + [[], ["-h"], ["--help"], ["search", "-h"]])
+@pytest.mark.parametrize("words", [[command] for command in TABLE["asks"]] + [["-h"], ["--help"], ["search", "-h"]])
 def test_what_is_quick_anyway_asks_a_server_that_runs_and_starts_none(words: list[str], desk: Desk) -> None:
     with desk.server(answering()):
         assert desk(*words).output == "warm\n"
