@@ -5,6 +5,7 @@ Names of folders, hosts and people in them were replaced; nothing else was. `fin
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -83,6 +84,11 @@ def test_every_output_has_its_cause_in_the_table() -> None:
     assert {path.stem for path in (OUTPUTS / "failed").glob("*.txt")} == set(CAUSES)
 
 
+def named(line: str) -> str:
+    """Return the name of a case: its words, so that no report takes one for its own last line."""
+    return re.sub(r"\W+", "-", line)[:40]
+
+
 @pytest.mark.parametrize("name", CAUSES)
 def test_a_failed_output_is_reduced_to_its_cause(name: str) -> None:
     lines = reduced((OUTPUTS / "failed" / f"{name}.txt").read_bytes())
@@ -109,6 +115,7 @@ def test_an_output_of_success_has_no_error_line(path: Path) -> None:
         "$ grep -r 'error: no' .", "ana@desk:~$ cat error.log", "+ test -f error", "2026-01-02 03:04:05,678 INFO error handler installed",
         "   12 |   printf(\"error: %d\", code);", "hint: see the 'Note about fast-forwards' in 'git push --help' for details.",
     ],
+    ids=named,
 )  # fmt: skip
 def test_a_word_alone_makes_no_error(line: str) -> None:
     assert reduced(line) == []
@@ -136,6 +143,7 @@ def test_a_word_alone_makes_no_error(line: str) -> None:
         "CONFLICT (content): Merge conflict in a.txt", "FATAL ERROR: Reached heap limit - JavaScript heap out of memory",
         "error: no such option: --x", "Error: 0x80070005", "PHP Fatal error:  Uncaught Error: x", "x.rb:3:in `f': undefined (NameError) error: y",
     ],
+    ids=named,
 )  # fmt: skip
 def test_errors_of_the_tools_are_recognised(line: str) -> None:
     assert [found.mark for found in reduced(line)] == [Mark.NAMED], line
@@ -151,6 +159,7 @@ def test_errors_of_the_tools_are_recognised(line: str) -> None:
         "connection refused",
         "disk full?",
     ],
+    ids=named,
 )
 def test_a_question_about_an_error_is_none(query: str) -> None:
     assert not has_named_error(query)
@@ -167,6 +176,7 @@ def test_a_question_about_an_error_is_none(query: str) -> None:
         "=== 1 failed, 3 passed in 0.1s ===", "Process finished with exit code 1", "tar: Error is not recoverable: exiting now",
         "error: failed to push some refs to 'x'", "2 errors generated.", "error: subprocess-exited-with-error",
     ],
+    ids=named,
 )  # fmt: skip
 def test_an_echo_stands_behind_its_cause(line: str) -> None:
     assert [found.mark for found in reduced(line)] == [Mark.ECHO]
@@ -181,6 +191,7 @@ def test_an_echo_stands_behind_its_cause(line: str) -> None:
         "Jan  2 03:04:05 host ", "[   12.345678] ", "[ 50%] ", "[3/12] ", "12>", "#7 0.345 ", "web_1  | ",
         "2026-01-02T03:04:05Z web-1  | ", "E0102 03:04:05.678901   123 main.go:45] ",
     ],
+    ids=named,
 )  # fmt: skip
 def test_times_and_prefixes_of_runners_are_no_part_of_a_line(prefix: str) -> None:
     line = "nginx[12]: error: x" if "host" in prefix else "error: x"
