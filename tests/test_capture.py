@@ -81,9 +81,9 @@ def test_front_matter_that_is_no_object_is_refused_in_one_line(front: str) -> No
 
 @pytest.mark.parametrize("filler", [" ", "\t", "#", " #", "# "])
 def test_a_heading_is_found_in_linear_time(filler: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     read_markdown("# a" + filler * 1500 + "b\ntext")
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.timeout(20)

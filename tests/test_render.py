@@ -92,9 +92,9 @@ def test_the_first_code_block_is_taken_out(content: str, code: str) -> None:
 
 @pytest.mark.parametrize("line", ["```x\n", "````x\n", "~~~\n```\n", "`\n"])
 def test_a_text_full_of_fences_is_read_quickly(line: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     code_block(line * 10_000 + "end")
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_the_answer_is_the_solution_else_code_else_content(make_entry: Callable[..., Entry]) -> None:
