@@ -33,7 +33,7 @@ LOOK_SECONDS = 0.1
 # Somebody who stays on an entry for so long sees its code in colour.
 STAY_SECONDS = 0.05
 # Entries that are read with an answer: a screen, or so many. Others are read when somebody goes there.
-LEAST_SHOWN = 20
+LEAST_SHOWN = 8
 # Code blocks whose colours are kept.
 KEPT_BLOCKS = 100
 

@@ -216,6 +216,25 @@ def test_an_editor_has_the_terminal_and_what_it_changed_is_shown(terminal: Open,
     tmux.shows("The disk is empty\n$", "› disk")
 
 
+@pytest.mark.parametrize("program", ["xclip", "pbcopy"])
+def test_what_is_copied_reaches_the_clipboards_program(
+    program: str, world: dict[str, str], terminal: Open, tmp_path: Path
+) -> None:
+    """Those that are not there, or have no desktop to talk to, are passed over without a word."""
+    (tmp_path / "bin").mkdir()
+    for name, script in (("wl-copy", "echo no desktop >&2; exit 1"), (program, f"cat >{tmp_path}/copied")):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    tmux = terminal(PATH=f"{tmp_path}/bin{os.pathsep}{world['PATH']}")
+    tmux.run("rekall pick undo")
+    tmux.shows("1/3")
+    tmux.type("C-y")
+    tmux.shows("1 copied", "no desktop")
+    wait_for(lambda: (tmp_path / "copied").exists() and (tmp_path / "copied").read_text() == "git reset --soft HEAD~1")
+    tmux.type("C-c")
+    tmux.shows("$", "1 copied")
+
+
 def test_it_stops_and_goes_on_like_any_job(world: dict[str, str], terminal: Open) -> None:
     tmux = terminal()
     tmux.run("rekall pick")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rekall.errors import UsageError
-from rekall.query import MAX_TERMS, Filters, parse_time, terms
+from rekall.query import MAX_TERMS, Filters, Typed, parse_time, terms, type_in, typed, with_type
 
 MOMENT = datetime(2026, 11, 23, 8, 48, 0, tzinfo=UTC)
 any_text = st.text(alphabet=st.characters(exclude_categories=()))
@@ -126,3 +126,59 @@ def test_filters_are_true_when_they_narrow_anything():
             Filters(status="active"),
         ]
     )
+
+
+NAMES = {"tag": {"git", "disk"}, "project": {"my shop", "shop"}}
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "filters", "spans"),
+    [
+        ("", "", Filters(), ()),
+        ("undo it", "undo it", Filters(), ()),
+        ("type:bug undo", " undo", Filters(types=("bug",)), ((0, 8, True),)),
+        ("undo tag:git", "undo ", Filters(tags=("git",)), ((5, 12, True),)),
+        ("tag:git,disk x", " x", Filters(tags=("git", "disk")), ((0, 12, True),)),
+        ("tag:git tag:disk", " ", Filters(tags=("git", "disk")), ((0, 7, True), (8, 16, True))),
+        ('project:"my shop" a', " a", Filters(projects=("my shop",)), ((0, 17, True),)),
+        ('project:"my sh', "", Filters(), ((0, 14, False),)),
+        ("type:bu", "", Filters(), ((0, 7, False),)),
+        ("type:", "", Filters(), ((0, 5, False),)),
+        ("type:bug,nonsense x", " x", Filters(), ((0, 17, False),)),
+        ("tag:gi", "", Filters(), ((0, 6, False),)),
+        ("since:30d", "", Filters(since="2026-10-24T08:48:00"), ((0, 9, True),)),
+        ("since:3", "", Filters(), ((0, 7, False),)),
+        ("since:30d since:2w", " ", Filters(since="2026-11-09T08:48:00"), ((0, 9, True), (10, 18, True))),
+        ("until:2026-11-01", "", Filters(until="2026-11-01T00:00:00"), ((0, 16, True),)),
+        ("http://type:bug a:b std::vec", "http://type:bug a:b std::vec", Filters(), ()),
+        ("types:bug", "types:bug", Filters(), ()),
+    ],
+)  # fmt: skip
+def test_a_line_is_taken_apart_as_it_is_typed(line: str, words: str, filters: Filters, spans: tuple) -> None:  # type: ignore[type-arg]
+    assert typed(line, NAMES, MOMENT, UTC) == Typed(words, filters, spans)
+
+
+def test_any_tag_will_do_while_it_is_not_known_which_there_are() -> None:
+    assert typed("tag:any project:a").filters == Filters(tags=("any",), projects=("a",))
+
+
+@given(any_text)
+def test_no_line_is_an_error(line: str) -> None:
+    found = typed(line)
+    assert all(0 <= start < end <= len(line) for start, end, _holds in found.spans)
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "expected", "then"),
+    [
+        ("", "bug", "type:bug ", "bug"),
+        ("undo", "bug", "type:bug undo", "bug"),
+        ("type:bug undo", "til", "type:til undo", "til"),
+        ("undo type:bug now", "", "undo now", ""),
+        ("type:bu undo", "til", "type:til undo", "til"),
+        ("type:bug,til x", "", "x", ""),
+    ],
+)
+def test_a_type_is_put_into_a_line_and_taken_out(line: str, name: str, expected: str, then: str) -> None:
+    assert with_type(line, name) == expected
+    assert type_in(expected) == then

@@ -14,15 +14,20 @@ from rekall.entry import Entry, Link
 from rekall.protocol import Terminal
 from rekall.ranking import Hit
 from rekall.render import (
+    age,
     answer_of,
+    beginnings,
     code_block,
     entry_lines,
     entry_text,
     explanation,
     fitted,
+    folded,
     hit_lines,
     hit_object,
+    matched,
     plain,
+    printed,
     snippet,
     tsv_line,
     width_of,
@@ -184,3 +189,85 @@ def test_a_whole_entry_shows_every_field(make_entry: Callable[..., Entry]) -> No
         assert word in text
     assert "\x1b" not in text
     assert "\x1b[1mtitle" in "\n".join(entry_text(entry, links, TTY))
+
+
+# --- what the picker prints, and points at ---
+
+FENCED = "Do it:\n\n```sh\ndu -sh\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "what", "expected"),
+    [
+        ({"content": FENCED, "solution": "look"}, "answer", "du -sh"),
+        ({"content": FENCED, "solution": "```\ndf\n```"}, "answer", "df"),
+        ({"content": "text\n", "solution": "look"}, "answer", "look"),
+        ({"content": "text\n"}, "answer", "text"),
+        ({}, "answer", "a title"),
+        ({"content": FENCED, "solution": "look"}, "command", "du -sh"),
+        ({"content": "text", "solution": "look"}, "command", "look"),
+        ({"content": FENCED, "solution": "look"}, "solution", "look"),
+        ({"content": FENCED}, "solution", "du -sh"),
+        ({"content": FENCED, "solution": "look"}, "content", FENCED.strip("\n")),
+        ({"solution": "look"}, "content", "look"),
+        ({"content": FENCED}, "title", "a title"),
+        ({"id": "x1"}, "id", "x1"),
+    ],
+)
+def test_what_is_printed_of_an_entry(
+    fields: dict[str, str], what: str, expected: str, make_entry: Callable[..., Entry]
+) -> None:
+    assert printed(make_entry("a title", **fields), what) == expected
+
+
+def test_an_entry_is_printed_whole_on_a_line(make_entry: Callable[..., Entry]) -> None:
+    line = printed(make_entry("é\x1b", "a\nb", id="x"), "json")
+    assert "\n" not in line and "\x1b" not in line and '"title": "é' in line
+
+
+@pytest.mark.parametrize(
+    ("text", "query", "shown"),
+    [
+        ("Undo the last commit", "undo commits", "[Undo] the last [commit]"),
+        ("undoing", "undo", "[undoing]"),
+        ("Undo", "undoing", "[Undo]"),
+        ("libraries", "library", "[libraries]"),
+        ("commitment issues", "com", "[com]mitment issues"),
+        ("Déjà vu", "deja", "[Déjà] vu"),
+        ("deja vu", "DÉJÀ", "[deja] vu"),
+        ("recommit", "commit", "recommit"),
+        ("a b", "a", "a b"),  # one letter points at nothing
+        ("Größe İstanbul ﬁne", "größe", "[Größe] İstanbul ﬁne"),
+        ("目录大小", "目录", "[目录大小]"),
+        ("", "x", ""),
+    ],
+)
+def test_what_matched_is_pointed_at(text: str, query: str, shown: str) -> None:
+    for start, end in reversed(matched(text, beginnings(query))):
+        text = f"{text[:start]}[{text[start:end]}]{text[end:]}"
+    assert text == shown
+
+
+@given(st.text())
+def test_folding_keeps_every_letter_in_its_place(text: str) -> None:
+    assert len(folded(text)) == len(text)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "expected"),
+    [
+        ("2026-11-23T08:47:30.000Z", "30s"),
+        ("2026-11-23T08:00:00Z", "48m"),
+        ("2026-11-23T00:00:00Z", "8h"),
+        ("2026-11-01T00:00:00Z", "22d"),
+        ("2026-01-01T00:00:00Z", "10mo"),
+        ("2019-01-01T00:00:00Z", "7y"),
+        ("2030-01-01T00:00:00Z", "0s"),
+        ("some day", ""),
+        ("", ""),
+    ],
+)
+def test_an_age_takes_four_columns(stamp: str, expected: str) -> None:
+    moment = 1795423680.0  # 2026-11-23T08:48:00Z
+    assert age(stamp, moment) == expected
+    assert len(expected) <= 4

@@ -305,3 +305,75 @@ def test_the_ideal_says_how_strong_a_match_could_have_been(database: Database, m
     assert whole.found[0][1] == pytest.approx(half.found[0][1])
     assert database.search_words("xylophone", 5).found == []
     assert database.search_words("", 5).ideal == 0
+
+
+# --- while one types ---
+
+
+def typing(database: Database, text: str, k: int = 10) -> list[str]:
+    return [key for key, _score in database.search_words(text, k, is_typing=True).found]
+
+
+@pytest.fixture
+def notes(database: Database, make_entry: MakeEntry) -> Database:
+    database.add(make_entry("Undo the last commit", id="undo"))
+    database.add(make_entry("List committers", "shortlog of those who committed", id="list"))
+    database.add(make_entry("Déjà vu", "while working on C++", id="deja"))
+    return database
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("com", {"undo", "list"}),
+        ("commi", {"undo", "list"}),
+        ("commit", {"undo", "list"}),
+        ("committe", {"list"}),
+        ("com ", set()),  # a blank: this is the word
+        ("the com", {"undo", "list"}),
+        ("com the", {"undo"}),  # only the last word is unfinished
+        ("dej", {"deja"}),
+        ("DÉJ", {"deja"}),
+        ("d", {"deja"}),  # short ones look at titles
+        ("u", {"undo"}),
+        ("w", set()),
+        ("wor", {"deja"}),
+        ("zzz", set()),
+        ("", set()),
+    ],
+)
+def test_the_last_word_stands_for_those_it_begins(text: str, expected: set[str], notes: Database) -> None:
+    assert set(typing(notes, text)) == expected
+
+
+def test_a_submitted_query_takes_words_as_they_are(notes: Database) -> None:
+    assert found(notes, "com") == []
+
+
+def test_beginnings_are_counted_anew_when_the_base_changes(notes: Database, make_entry: MakeEntry) -> None:
+    assert typing(notes, "comp") == []
+    notes.add(make_entry("compile it", id="new"))
+    assert typing(notes, "comp") == ["new"]
+    assert typing(notes, "compi") == ["new"]
+
+
+def test_what_nearly_all_hold_is_not_ranked_but_found_by_titles(
+    database: Database, make_entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "MOST_RANKED", 20)
+    database.add_many([make_entry(f"note {n}", "common", id=f"n{n:02}") for n in range(50)])
+    database.add(make_entry("commonly said", id="said"))
+    assert typing(database, "common") == ["said"]
+    assert typing(database, "comm") == ["said"]
+    assert typing(database, "note", k=3) == ["n49", "n48", "n47"]
+
+
+@pytest.mark.parametrize("text", ODD.values(), ids=ODD.keys())
+def test_any_text_is_safe_while_it_is_typed(text: str, notes: Database) -> None:
+    typing(notes, text)
+
+
+@given(text=st.text(alphabet=st.characters(exclude_categories=())))
+def test_whatever_is_typed_is_safe(text: str) -> None:
+    with Database(None) as nothing:
+        nothing.search_words(text, 10, is_typing=True)
