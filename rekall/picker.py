@@ -17,7 +17,7 @@ from prompt_toolkit.output import ColorDepth
 
 from rekall.desk import Desk
 from rekall.door import base_of
-from rekall.entry import Entry
+from rekall.entry import Entry, clean_text
 from rekall.errors import CANCELLED, ERROR, NOTHING_FOUND
 from rekall.language import _
 from rekall.picker_keys import keys_of
@@ -37,7 +37,7 @@ FIRST_SECONDS = 0.05
 async def pick(request: Request, response: Response, screen: Screen, desk: Desk) -> None:
     """Let the user choose entries and print what they answer; status 130 if none was chosen, 1 if there are none."""
     options = request.options
-    picking = Picking(desk, screen, request, " ".join(options.query))
+    picking = Picking(desk, screen, request, " ".join(clean_text(" ".join(options.query)).split()))
     try:
         await asyncio.wait({picking.start(picking.answer(picking.parsed()))}, timeout=FIRST_SECONDS)
         if picking.is_empty:
@@ -64,7 +64,10 @@ async def _chosen(picking: Picking) -> list[Entry] | None:
     app = _app(picking)
     picking.screen.on_resize = app._on_resize
     while True:
-        how = await app.run_async(handle_sigint=False, set_exception_handler=False)
+        try:
+            how = await app.run_async(handle_sigint=False, set_exception_handler=False)
+        except EOFError:  # the terminal is gone
+            return None
         if how == "edit":
             await _edit(picking)
         elif how == "stop":
@@ -80,6 +83,7 @@ def _app(picking: Picking) -> App[str]:
     match = "bold fg:ansigreen" if has_colour else "bold underline"
     app: App[str] = App(Layout(sheet), keys_of(picking), [("match", match)])
     app.ttimeoutlen = app.timeoutlen = ESCAPE_SECONDS
+    app.max_render_postpone_time = None  # what is there is drawn
     app.terminal_size_polling_interval = None  # whoever resizes it says so
     picking.redraw = app.invalidate
 
@@ -108,6 +112,7 @@ async def _edit(picking: Picking) -> None:
         key = picking.here.id
         await picking.screen.run(["rekall-py", "--db", str(base_of(picking.request).path), "edit", key])
         picking.refresh(key, (await picking.desk.entries([key])).get(key))
+        picking.start(picking.learn_names())
 
 
 def _prompt(columns: int) -> Line:

@@ -21,7 +21,7 @@ TYPE_COLUMNS, AGE_COLUMNS, META_COLUMNS = 30, 40, 60
 BESIDE_COLUMNS, BELOW_ROWS = 76, 14
 LEAST_ROWS = 6
 # Letters of an entry that are looked through for a word that its title does not have.
-SEEN_CHARACTERS = 4000
+SEEN_CHARACTERS = 3000
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,8 @@ class Picking:
         self._moment = datetime.now(UTC)  # since:30d means the same for as long as the picker is there
         self._answered: Typed | None = None
         self._takes_when_answered = False
-        self._was_moved = self._is_loading = False
+        self._was_moved = False
+        self._is_loading = True  # it is sent for with the first question
         self._wanted: int | None = None  # where one wants to be, but the entry is not read yet
         self._names: dict[str, frozenset[str]] | None = None
         self._list: tuple[object, list[Line]] | None = None
@@ -149,15 +150,15 @@ class Picking:
 
     async def _ask_again_with_the_model(self, asked: Typed) -> None:
         while asked == self._answered and self.parsed() == asked:
+            await asyncio.sleep(LOOK_SECONDS)
             state = await self.desk.model_state()
             if state == "loaded":
                 await self.answer(asked)
             if self._is_loading != (state == "loading"):
                 self._is_loading = state == "loading"
                 self.redraw()
-            if not self._is_loading:
+            if state != "loading":
                 break
-            await asyncio.sleep(LOOK_SECONDS)
 
     async def learn_names(self) -> None:
         """Learn which tags and projects there are, so that half a name is no filter yet; first let the list be seen."""

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Any  # JSON values
 
@@ -250,6 +251,8 @@ def entry_text(entry: Entry, links: Sequence[tuple[Link, Entry | None]], termina
 # --- what matched, and how long ago: for lists that are looked through ---
 
 _WORD = re.compile(r"[^\W_]+")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_SMALL = {capital: capital + 32 for capital in range(ord("A"), ord("Z") + 1)}
 # What a word may lose for others of its stem to begin like it.
 _ENDING = re.compile(r"(?:ies|ied|ing|ed|es|[sye])\Z")
 _UNITS = ((60, "s"), (60, "m"), (24, "h"), (30.44, "d"), (12, "mo"))
@@ -257,10 +260,17 @@ _UNITS = ((60, "s"), (60, "m"), (24, "h"), (30.44, "d"), (12, "mo"))
 
 def folded(text: str) -> str:
     """Return `text` without capitals and accents, letter for letter: of the same length."""
-    if text.isascii():
-        return text.lower()
-    letters = (unicodedata.normalize("NFD", letter)[0].lower() for letter in text)
-    return "".join(low if len(low) == 1 else letter for low, letter in zip(letters, text, strict=True))
+    return text.lower() if text.isascii() else _NOT_ASCII.sub(_folded_letter, text.translate(_SMALL))
+
+
+@lru_cache(2048)
+def _small(letter: str) -> str:
+    low = unicodedata.normalize("NFD", letter)[0].lower()
+    return low if len(low) == 1 else letter
+
+
+def _folded_letter(found: re.Match[str]) -> str:
+    return _small(found[0])
 
 
 def beginnings(query: str) -> tuple[str, ...]:
@@ -281,10 +291,15 @@ def matched(text: str, begins: tuple[str, ...]) -> list[tuple[int, int]]:
     if not begins:
         return []
     return [
-        (word.start(), word.end() if len(word[0]) - len(begin) < 4 else word.start() + len(begin))
-        for word in _WORD.finditer(folded(text))
-        if (begin := next((begin for begin in begins if word[0].startswith(begin)), ""))
+        (word.start(), word.end() if word.end() - word.end(1) < 4 else word.end(1))
+        for word in _beginning_like(begins).finditer(folded(text))
     ]
+
+
+@lru_cache(32)
+def _beginning_like(begins: tuple[str, ...]) -> re.Pattern[str]:
+    longest_first = sorted(begins, key=len, reverse=True)
+    return re.compile(rf"(?<![^\W_])({'|'.join(map(re.escape, longest_first))})[^\W_]*")
 
 
 def age(stamp: str, moment: float) -> str:

@@ -131,7 +131,7 @@ def cells(line: Line, columns: int) -> dict[int, Char]:
             place = _moved(found, place, min(int(text), columns))
             continue
         for letter in text.translate(UNSEEN):
-            cell = Char(letter, style)
+            cell = _char(letter, style)
             if cell.width == 0:
                 _add_mark(found, place, letter)
             elif place + cell.width > columns:
@@ -142,6 +142,11 @@ def cells(line: Line, columns: int) -> dict[int, Char]:
                     found[column] = Char("", style)
                 place += cell.width
     return found
+
+
+@lru_cache(8192)
+def _char(letter: str, style: str) -> Char:
+    return Char(letter, style)
 
 
 def _moved(found: dict[int, Char], place: int, column: int) -> int:
