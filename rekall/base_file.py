@@ -60,6 +60,18 @@ def identity(path: Path | None) -> tuple[int, int] | None:
     return (found.st_dev, found.st_ino) if found else None
 
 
+def stamp(path: Path) -> tuple[tuple[int, int], ...]:
+    """Return what changes whenever anybody writes to the base at `path`, or puts another in its place."""
+    found = []
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        try:
+            status = os.stat(file)
+        except OSError:
+            continue
+        found.append((status.st_mtime_ns, status.st_size))
+    return tuple(found)
+
+
 def settle(
     connection: schema.Connection, path: Path | None, transaction: Transactions, copy: Callable[[Path, Path], None]
 ) -> Path | None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from rekall.vectors import Matrix
+
+Found = TypeVar("Found")
 
 
 class EmbeddingCache:
@@ -105,3 +107,37 @@ class EmbeddingCache:
             return None
         self._held.move_to_end(key)
         return vector
+
+
+class HitCache(Generic[Found]):
+    """What was found for the questions asked last, at most `maxsize` of them. Safe to share between threads.
+
+    A key holds all that an answer depends on, the base's file and revision among it, so nothing has to be invalidated:
+    after any change the same question has another key.
+    """
+
+    def __init__(self, maxsize: int = 256) -> None:
+        self.maxsize = maxsize
+        self._lock = Lock()
+        self._held: OrderedDict[Hashable, Found] = OrderedDict()
+
+    def get(self, key: Hashable) -> Found | None:
+        """Return what was found, or None if this was not asked lately."""
+        with self._lock:
+            found = self._held.get(key)
+            if found is not None:
+                self._held.move_to_end(key)
+            return found
+
+    def put(self, key: Hashable, found: Found) -> None:
+        """Keep what was found; the question unasked for longest goes when there is no room."""
+        with self._lock:
+            self._held[key] = found
+            self._held.move_to_end(key)
+            while len(self._held) > self.maxsize:
+                self._held.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._held.clear()

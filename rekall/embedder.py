@@ -7,10 +7,10 @@ few entries at a time: what it holds, a query may want next.
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 
+from rekall.base_file import stamp
 from rekall.config import Base
 from rekall.rooms import Rooms
 
@@ -61,8 +61,8 @@ class Embedder:
                 if not is_warm:
                     is_warm = True
                     self._rooms.warm_up()
-                now = self._stamp()
-                if now is None or (now == seen and not was_called):
+                now = stamp(self._base.path)
+                if not now or (now == seen and not was_called):
                     continue
                 self._embed()
                 seen, patience = now, PATIENCE_SECONDS[0]
@@ -70,17 +70,6 @@ class Embedder:
                 self._log.warning("not embedded: %s", type(error).__name__)  # its message may quote an entry
                 self._wait(patience)
                 patience = min(patience * 2, PATIENCE_SECONDS[1])
-
-    def _stamp(self) -> tuple[tuple[int, int], ...] | None:
-        """Return what changes whenever anybody writes to the base; None while there is none."""
-        if not self._base.path.exists():
-            return None
-        found = []
-        for path in (self._base.path, self._base.path.with_name(f"{self._base.path.name}-wal")):
-            with suppress(OSError):
-                status = path.stat()
-                found.append((status.st_mtime_ns, status.st_size))
-        return tuple(found)
 
     def _embed(self) -> None:
         with self._rooms.room(self._base) as room:

@@ -152,6 +152,7 @@ class Rooms:
         if resident and resident.is_loaded and idle_seconds > minutes * 60 * VECTORS_IDLE:
             resident.drop()
             household.cache.clear()
+            household.hits.clear()
             with self._lock:
                 free, self._free = self._free, []
             for room in free:

@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rekall.cache import EmbeddingCache
+from rekall.cache import EmbeddingCache, HitCache
+from rekall.commands import Room
+from rekall.config import Base, Config
+from rekall.db import Database
+from rekall.query import Filters
 from rekall.vectors import Matrix
 
 
@@ -243,3 +247,29 @@ def test_threads_share_it_without_errors_or_torn_matrices():
     for thread in threads:
         thread.join(60)
     assert problems == []
+
+
+def test_hits_are_kept_for_the_questions_asked_last():
+    cache: HitCache[list[str]] = HitCache(maxsize=2)
+    cache.put("a", ["1"])
+    cache.put("b", [])
+    assert (cache.get("a"), cache.get("b"), cache.get("c")) == (["1"], [], None)
+    cache.get("a")
+    cache.put("c", ["3"])  # b was unused for longest
+    assert (cache.get("a"), cache.get("b"), cache.get("c")) == (["1"], None, ["3"])
+    cache.clear()
+    assert cache.get("a") is None
+
+
+def test_a_question_asked_again_is_answered_from_what_was_found_until_the_base_changes(tmp_path, make_entry):
+    path = tmp_path / "base.db"
+    with Database(path) as writer, Room(Base(path, "option"), Config(tmp_path / "none", {})) as room:
+        writer.add(make_entry("undo the last commit", id="undo"))
+        first = room.find("undo commit", 10, None, "both")
+        assert list(room.household.hits._held.values()) == [first] and [hit.id for hit in first] == ["undo"]
+        assert room.find("undo commit", 10, None, "both") == first
+        assert room.find("undo commit", 10, Filters(types=("bug",)), "both") == []  # another question
+        writer.add(make_entry("undo a commit that was pushed", id="pushed"))
+        assert {hit.id for hit in room.find("undo commit", 10, None, "both")} == {"undo", "pushed"}
+        writer.delete("undo")
+        assert [hit.id for hit in room.find("undo commit", 10, None, "both")] == ["pushed"]

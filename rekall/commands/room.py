@@ -10,7 +10,7 @@ from __future__ import annotations
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from rekall.cache import EmbeddingCache
+from rekall.cache import EmbeddingCache, HitCache
 from rekall.config import OLDER_BASE_NAME, Base, Config
 from rekall.errors import BaseUnusable, Cancelled, ModelUnavailable
 from rekall.language import _
@@ -36,6 +36,7 @@ class Household:
         self.cache = EmbeddingCache(
             int(config.number("performance.cache_max_size")), config.number("performance.cache_ttl_seconds")
         )
+        self.hits: HitCache[list[Hit]] = HitCache()
         self.is_warm = model_in_child
         self._lock = RLock()
         self._models: ModelManager | None = None
@@ -259,25 +260,48 @@ class Room:
     def find(self, text: str, count: int, filters: Filters | None, arm: str) -> list[Hit]:
         """Return up to `count` hits by words, by meaning, or both. Without a model, words answer.
 
-        Raises Cancelled as soon as it is seen that nobody waits.
+        What was asked before is not worked out again until the base changes. Raises Cancelled as soon as it
+        is seen that nobody waits.
         """
         self.check_wanted()
         if not text.strip() or self.reading().is_empty():
             return []
+        from rekall.base_file import stamp
+
+        if arm != "words":
+            from rekall.embeddings import LONGEST_CAUGHT_UP
+
+            try:
+                self.catch_up(LONGEST_CAUGHT_UP)
+            except ModelUnavailable as error:
+                return self._without_model(text, count, filters, arm, error)
+            self.check_wanted()
+        database = self.reading()
+        state = (database.file, database.revision(), stamp(database.path) if database.path else None)
+        asked = (*state, text, count, filters, arm)  # the stamp: an older state may have been put back
+        hits = self.household.hits.get(asked)
+        if hits is None:
+            try:
+                hits = self._found(text, count, filters, arm)
+            except ModelUnavailable as error:
+                return self._without_model(text, count, filters, arm, error)
+            self.household.hits.put(asked, hits)
+        return list(hits)
+
+    def _found(self, text: str, count: int, filters: Filters | None, arm: str) -> list[Hit]:
         if arm == "words":
             return self._by_words(text, count, filters)
-        from rekall.embeddings import LONGEST_CAUGHT_UP
+        search = self.service.semantic_search if arm == "meaning" else self.service.hybrid_search
+        return search(text, count, filters)
 
-        try:
-            self.catch_up(LONGEST_CAUGHT_UP)
-            self.check_wanted()
-            search = self.service.semantic_search if arm == "meaning" else self.service.hybrid_search
-            return search(text, count, filters)
-        except ModelUnavailable as error:
-            if arm == "meaning":
-                raise
-            self.note(_("searching by words only: {reason}").format(reason=error))
-            return self._by_words(text, count, filters)
+    def _without_model(
+        self, text: str, count: int, filters: Filters | None, arm: str, error: ModelUnavailable
+    ) -> list[Hit]:
+        """Let words answer, and say so; a question about meaning alone has no other answer."""
+        if arm == "meaning":
+            raise error
+        self.note(_("searching by words only: {reason}").format(reason=error))
+        return self._by_words(text, count, filters)
 
     def find_as_typed(self, text: str, count: int, filters: Filters | None) -> tuple[list[Hit], bool]:
         """Return up to `count` hits for what was typed so far, and whether meaning had a say in it.
