@@ -16,7 +16,7 @@ from rekall.words import Matches
 
 # Candidates each arm puts forward, whatever the limit asked for, so that the first ten are the same
 # for --limit 10 and --limit 100.
-POOL = 200
+POOL = 100
 
 # Measured with tests/eval: no weight is best on all sets, and 1 loses little on any (decision 022).
 MEANING_WEIGHT = 1.0

@@ -17,7 +17,7 @@ from rekall.query import terms
 from rekall.schema import FTS_WEIGHTS, TOKENIZER, Connection
 
 # Where the cut is made. MRR@10 and recall@10 on the development sets: decision 022.
-POSTINGS = 2000
+POSTINGS = 1000
 
 # Rows fetched beyond the cut, for those that tie with the last one; if more do, the query is asked again for all.
 TIED = 100
