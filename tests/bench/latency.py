@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 from bases import build, entries, notes_of, queries, vectors_for
 
@@ -147,6 +148,25 @@ def _fzf(at: Home, listed: Path, text: str) -> float:
         os.close(stdin)
 
 
+def crowd(at: Home, notes: list[tuple[str, str]], clients: int, each: int) -> dict[str, list[float]]:
+    """Time `each` questions of every one of `clients` that ask at once, new ones and such as others asked before."""
+    asked = queries(max(200, each), notes, seed=3)
+    found: list[float] = []
+
+    def ask(number: int) -> None:
+        for turn in range(each):
+            found.append(at.seconds([REKALL, "search", asked[(number + turn) % len(asked)]]) * 1000)
+
+    threads = [Thread(target=ask, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if len(found) != clients * each:
+        raise SystemExit(f"{clients * each - len(found)} questions were not answered")
+    return {f"{clients} clients at once, {each} questions each": found}
+
+
 def cold(at: Home, rounds: int) -> dict[str, list[float]]:
     """Time the first answer of a session, the start of the server and of the model in it."""
     found: dict[str, list[float]] = {"cold: first words answer": [], "cold: first meaning answer": []}
@@ -209,12 +229,13 @@ def summary(times: list[float]) -> dict[str, float]:
     }
 
 
-def measure(size: int, notes: list[tuple[str, str]], rounds: int, model: str | None) -> dict[str, object]:
+def measure(size: int, notes: list[tuple[str, str]], rounds: int, model: str | None, each: int) -> dict[str, object]:
     with home() as at:
         print(f"\n{size:,} entries: making the base …", file=sys.stderr)
         is_synthetic = build(Path(at.env["REKALL_DB"]), size, notes)
         times = {name: summary(found) for name, found in {
-            **cold(at, max(5, rounds // 30)), **warm(at, notes, entries(size, notes), rounds)}.items()}  # fmt: skip
+            **cold(at, max(5, rounds // 30)), **warm(at, notes, entries(size, notes), rounds),
+            **(crowd(at, notes, 50, each) if each else {})}.items()}  # fmt: skip
         held = {"all-MiniLM-L6-v2 (onnxruntime)": memory(at, None)}
         if model:
             held[f"{Path(model).name} (sentence-transformers)"] = memory(at, model)
@@ -246,6 +267,7 @@ def plot(results: list[dict], path: Path) -> None:  # type: ignore[type-arg]
 
     figure, axes = plt.subplots(figsize=(8, 4.5))
     sizes = [r["entries"] for r in results]
+    axes.set_prop_cycle(color=plt.colormaps["tab20"].colors)
     for name in results[-1]["ms"]:
         style = "-" if name.startswith("rekall:") else ":" if name.startswith("cold") else "--"
         axes.plot(sizes, [r["ms"][name]["p50"] for r in results], style, marker="o", label=name)
@@ -261,6 +283,7 @@ def main() -> None:
     parser.add_argument("--notes", type=Path, required=True, help="a folder of Markdown notes")
     parser.add_argument("--sizes", default="1000,10000,100000")
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--each", type=int, default=20, help="questions of each of 50 clients at once (0: none)")
     parser.add_argument("--st", metavar="NAME", help="a model for sentence-transformers: a name, or its folder")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
@@ -268,7 +291,7 @@ def main() -> None:
     notes = notes_of(options.notes) if options.notes.is_dir() else []
     if not notes:
         raise SystemExit(f"{options.notes} holds no Markdown notes; name a folder with --notes")
-    results = [measure(int(size), notes, options.rounds, options.st) for size in options.sizes.split(",")]
+    results = [measure(int(size), notes, options.rounds, options.st, options.each) for size in options.sizes.split(",")]
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     show(results)
     if options.json:
