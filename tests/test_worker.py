@@ -343,7 +343,10 @@ def test_the_other_engine_runs_in_it_too(monkeypatch: pytest.MonkeyPatch) -> Non
     try:
         here = load_engine(name)
         plain = [text.encode("utf-8", "replace").decode() for text in TEXTS]
-        assert engine.encode(TEXTS).tobytes() == np.concatenate([here.encode([text]) for text in plain]).tobytes()
+        # torch adds in another order when it has more threads than the child's one
+        np.testing.assert_allclose(
+            engine.encode(TEXTS), np.concatenate([here.encode([text]) for text in plain]), atol=1e-5
+        )
         assert engine.offsets(TEXTS[0]) == here.offsets(TEXTS[0])
     finally:
         engine.close()
