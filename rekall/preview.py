@@ -54,20 +54,19 @@ def blocks_of(entry: Entry) -> list[Block]:
 
 
 def coloured(block: Block) -> list[Line]:
-    """Return the lines of a code block in colour; plain if pygments does not know its language.
+    """Return the lines of a code block in colour; plain if pygments does not know its language, or fails at it.
 
     Cost: some ms for the first of a language, whose lexer is imported then, then 1 ms for 50 lines.
     """
     from pygments.lexers import get_lexer_by_name
-    from pygments.util import ClassNotFound
 
     language, code = block
     try:
-        lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
-    except ClassNotFound:
+        tokens = list(get_lexer_by_name(language, stripnl=False, ensurenl=False).get_tokens(code))
+    except Exception:  # no such language, or a lexer's own error; colours are not worth a picker
         return [(("", line),) for line in code.split("\n")]
     lines: list[list[tuple[str, str]]] = [[]]
-    for token, value in lexer.get_tokens(code):
+    for token, value in tokens:
         style = _style_of(str(token).removeprefix("Token."))
         first, *rest = value.split("\n")
         lines[-1].append((style, first))

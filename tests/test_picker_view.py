@@ -192,3 +192,8 @@ def test_code_is_coloured_in_its_language(make_entry: Callable[..., Entry]) -> N
     assert coloured(blocks[1]) == [(("", "a b"),)]
     shown = list(preview_lines(entry, 40, (), {blocks[0]: lines}))
     assert any(("fg:ansiblue", "def") in line for line in shown)
+
+
+def test_a_lexer_that_fails_costs_the_colours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pygments.lexers.get_lexer_by_name", lambda *_, **_options: 1 / 0)
+    assert coloured(("python", "a\nb")) == [(("", "a"),), (("", "b"),)]

@@ -33,8 +33,9 @@ from latency import Home, home, summary
 
 REKALL = str(Path(sys.executable).with_name("rekall"))
 COLUMNS, ROWS = 100, 30
-# Nothing more comes when nothing came for so long; the least, and the longest that is waited for a key.
-QUIET_SECONDS, LONGEST_SECONDS = 0.15, 5.0
+# Nothing more comes when nothing came for so long (a list that comes later still would count as there at once, so this
+# is longer than any picker takes), and the longest that is waited for a key.
+QUIET_SECONDS, LONGEST_SECONDS = 0.5, 5.0
 
 
 class Terminal:
@@ -61,8 +62,14 @@ class Terminal:
             quiet = QUIET_SECONDS if came else enough
             if not select.select([self._ours], [], [], quiet)[0]:
                 break
-            came.append((0.0, os.read(self._ours, 65536)))
-            came[-1] = (time.perf_counter() - begin, came[-1][1])
+            try:
+                data = os.read(self._ours, 65536)
+            except OSError:  # it has ended
+                for _when, seen in came:
+                    self._stream.feed(seen)
+                status = self.process.wait()
+                raise SystemExit(f"{self.process.args[2]} ended with {status} at {keys!r}:\n{self.shows()}") from None
+            came.append((time.perf_counter() - begin, data))
         looks = []
         for when, data in came:
             self._stream.feed(data)
@@ -130,7 +137,7 @@ def opening(at: Home, rounds: int, cold: int) -> dict[str, list[float]]:
             at.stop()
         terminal = picker(at)
         seconds = terminal.seconds("")
-        assert "/" in terminal.shows(), terminal.shows()
+        assert "▌" in terminal.shows(), "no list:\n" + terminal.shows()
         terminal.close()
         found["rekall pick opens, " + ("warm" if number < rounds else "cold")].append(seconds)
     return found
@@ -160,6 +167,7 @@ def measure(size: int, notes: list[tuple[str, str]], count: int) -> dict[str, ob
                 ("fzf by itself, letters only", fzf_alone(at, listed)),
             ):
                 peer.seconds("")
+                typing(peer, asked[count:][:2])  # warmed up as ours was: the first key of fzf's takes up to a second
                 found[name] = typing(peer, asked[: max(3, count // 3)])
                 peer.close()
         found |= opening(at, 20, 5)
