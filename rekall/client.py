@@ -154,7 +154,7 @@ def start(base: Path, env: Mapping[str, str]) -> None:
     words = ["-m", "rekall", "--db", str(base), "server", "run", "--ready", str(theirs)]
     try:
         process = subprocess.Popen(
-            [sys.executable, *(["-P"] if sys.flags.safe_path else []), *words],
+            [sys.executable, "-P", *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

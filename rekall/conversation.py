@@ -84,6 +84,7 @@ class Host(Protocol):
     def begin(self, conversation: Conversation, waits: bool) -> None: ...
     def desk(self, request: Request) -> Desk: ...
     def control(self, action: str, response: Response) -> None: ...
+    def used(self) -> None: ...
     def wake(self) -> None: ...
     def leave(self) -> None: ...
 
@@ -311,6 +312,7 @@ class Conversation(asyncio.Protocol):
     async def _interact(self, request: Request, hello: Hello) -> None:
         """Let an app run on the client's terminal until it is left, or the client goes."""
         interactive = await asyncio.to_thread(import_module, "rekall.interactive")
+        self._host.used()
         response = Response(sink := SocketSink(self.send, raw=hello.terminals), "e" in hello.terminals)
         size = self._resized or (hello.columns, hello.rows)
         self._screen = interactive.remote_screen(self._write, *size, hello.env)
@@ -321,10 +323,13 @@ class Conversation(asyncio.Protocol):
                 await interactive.run(request, response, self._screen, self._host.desk(request))
             except RekallError as error:
                 refuse(response, error)
-            except Exception as error:
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # an app's KeyboardInterrupt must not end the loop, and all others with it
                 self._fail(response, error)
             finally:
                 self._screen.close()
+                self._host.used()
         self._finish(sink.taken() + frames.frame(frames.STATUS, bytes([response.status])))
         self._host.wake()
 

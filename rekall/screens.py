@@ -172,7 +172,9 @@ class LocalScreen:
 
     async def run(self, words: Sequence[str], text: bytes = b"") -> int:
         self.output.flush()
-        command = [sys.executable, "-m", "rekall", *words[1:]] if words[:1] == ["rekall-py"] else list(words)
+        # -P: a folder named rekall in the caller's working directory is not ours
+        ours = [sys.executable, "-P", "-m", "rekall"]
+        command = [*ours, *words[1:]] if words[:1] == ["rekall-py"] else list(words)
         with self.input.cooked_mode():
             return await asyncio.to_thread(self._run, command, text)
 

@@ -210,8 +210,12 @@ class Server:
     def _answer(self, conversation: Conversation, place: Semaphore | None) -> None:
         conversation.answer(place)
         if conversation.is_about_entries:  # who asks how things are keeps nothing in memory
-            self._last_request = time.monotonic()
-            self._embedder.start()
+            self.used()
+
+    def used(self) -> None:
+        """Note that somebody works with the base: nothing is idle now, and what is new is worth embedding."""
+        self._last_request = time.monotonic()
+        self._embedder.start()
 
     def desk(self, request: Request) -> Desk:
         """Return what an app on a client's terminal works with."""

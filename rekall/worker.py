@@ -170,7 +170,7 @@ def spawn_engine(name: str) -> Engine:
     env |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
     try:
         process = subprocess.Popen(
-            [sys.executable, *_same_python(), "-m", "rekall.worker", str(theirs.fileno()), name],
+            [sys.executable, "-P", "-m", "rekall.worker", str(theirs.fileno()), name],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -195,11 +195,6 @@ def spawn_engine(name: str) -> Engine:
         process.kill()
         process.wait()
         raise
-
-
-def _same_python() -> list[str]:
-    """Return the options under which the child finds the packages that this process finds."""
-    return ["-P"] if sys.flags.safe_path else []
 
 
 def main(words: Sequence[str]) -> None:

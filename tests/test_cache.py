@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rekall.cache import EmbeddingCache, HitCache
 from rekall.commands import Room
+from rekall.commands.room import MOST_KEPT
 from rekall.config import Base, Config
 from rekall.db import Database
 from rekall.query import Filters
@@ -273,3 +274,13 @@ def test_a_question_asked_again_is_answered_from_what_was_found_until_the_base_c
         assert {hit.id for hit in room.find("undo commit", 10, None, "both")} == {"undo", "pushed"}
         writer.delete("undo")
         assert [hit.id for hit in room.find("undo commit", 10, None, "both")] == ["pushed"]
+
+
+def test_an_answer_as_long_as_a_base_is_not_kept(tmp_path, make_entry):
+    path = tmp_path / "base.db"
+    with Database(path) as writer, Room(Base(path, "option"), Config(tmp_path / "none", {})) as room:
+        writer.add_many([make_entry(f"tar number {number}") for number in range(MOST_KEPT + 1)])
+        assert len(room.find("tar", 10_000, None, "words")) == MOST_KEPT + 1
+        assert not room.household.hits._held
+        assert len(room.find("tar", 10, None, "words")) == 10
+        assert len(room.household.hits._held) == 1

@@ -23,9 +23,9 @@ from prompt_toolkit.data_structures import Size
 from prompt_toolkit.document import Document
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output.vt100 import Vt100_Output
-from running import NOTED, Rekall, rekall_in, runtime_folder
+from running import NOTED, Rekall, rekall_in, runtime_folder, wait_for
 
-from rekall.config import Config
+from rekall.config import DEFAULT_MODEL, Config
 from rekall.db import Database
 from rekall.desk import Desk
 from rekall.door import Caller, asked
@@ -215,6 +215,29 @@ def test_a_session_on_a_real_terminal(where: str, rekall: Rekall) -> None:
             stopper.cancel()
         os.close(ours)
     assert b"Traceback" not in drawn
+
+
+def test_what_others_wrote_is_embedded_while_an_app_is_all_that_runs(rekall: Rekall) -> None:
+    """An app alone keeps the warm process at work, as any request does."""
+    with runtime_folder() as sockets:
+        env = rekall.env | {"XDG_RUNTIME_DIR": str(sockets), "TERM": "xterm"}
+        ours, theirs = pty.openpty()
+        streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+        command = [str(Path(sys.executable).with_name("rekall")), "repl"]
+        with subprocess.Popen(
+            command, env=env, cwd=rekall.cwd, preexec_fn=lambda: _take_terminal(theirs), **streams
+        ) as process:
+            os.close(theirs)
+            stopper = threading.Timer(90, process.kill)
+            stopper.start()
+            _until(ours, b"rekall>")
+            with Database(rekall.base) as database:
+                wait_for(lambda: not database.count_pending(DEFAULT_MODEL), 60)  # nobody typed anything
+            os.write(ours, b"\x04")
+            _until(ours, None)
+            assert process.wait(20) == 0
+            stopper.cancel()
+        os.close(ours)
 
 
 def _take_terminal(terminal: int) -> None:

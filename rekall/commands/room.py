@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from rekall.ranking import Hit
 
 
+# Answers longer than this are not kept for the next time: somebody asked for a whole base, and it would be kept twice.
+MOST_KEPT = 200
+
+
 class Household:
     """What the rooms of one process share, made when first asked for. Safe between threads.
 
@@ -285,7 +289,8 @@ class Room:
                 hits = self._found(text, count, filters, arm)
             except ModelUnavailable as error:
                 return self._without_model(text, count, filters, arm, error)
-            self.household.hits.put(asked, hits)
+            if len(hits) <= MOST_KEPT:
+                self.household.hits.put(asked, hits)
         return list(hits)
 
     def _found(self, text: str, count: int, filters: Filters | None, arm: str) -> list[Hit]:
