@@ -171,6 +171,8 @@ def test_a_server_that_is_killed_leaves_one_message_and_a_sane_terminal(world: d
     os.kill(server_of(world), signal.SIGKILL)
     seen = tmux.shows("status 2")
     assert seen.count("rekall:") == 1
+    assert seen.splitlines()[1].startswith("rekall:"), "where the line to type in was"
+    assert "disk" not in seen and "\u2500" not in seen, "what the picker had drawn is still there"
     tmux.run("clear; stty -a | grep -o ' -\\?echo '")
     tmux.shows(" echo")
     tmux.run("clear; rekall pick --print title")  # and the next one starts another
