@@ -181,10 +181,11 @@ def test_a_server_that_is_killed_leaves_one_message_and_a_sane_terminal(world: d
     tmux.shows("The disk is full\n$")
 
 
-def test_where_no_server_can_be_it_answers_by_itself(terminal: Open, tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["REKALL_NO_SERVER=1 ", ""], ids=["none is wanted", "none can listen"])
+def test_where_no_server_can_be_it_answers_by_itself(before: str, terminal: Open, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     tmux = terminal(XDG_RUNTIME_DIR=str(tmp_path / "file"), TMPDIR="/proc/1")
-    tmux.run("REKALL_NO_SERVER=1 rekall pick")
+    tmux.run(f"{before}rekall pick")
     tmux.shows("3/3")
     tmux.type("Enter")
     tmux.shows("du -sh *\n$", "3/3")
