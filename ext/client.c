@@ -109,7 +109,7 @@ static bool is_one_of(const char *word, const char *const list[]) {
  * goes to rekall-py, which explains. */
 static struct command_line read_words(char *const words[]) {
     static const char *const own[] = {"import", "export", "edit",   "backup", "restore", "merge",
-                                      "index",  "server", "doctor", "bench",  NULL};
+                                      "index",  "server", "doctor", "bench",  "init",  NULL};
     static const char *const light[] = {"stats", "help", "config", NULL};
     struct command_line line = {.door = ANY_SERVER};
     const char *command = NULL, *off = getenv("REKALL_NO_SERVER");
@@ -192,6 +192,10 @@ static int ask(const struct command_line *line, char *const words[]) {
 int main(int argc, char **argv) {
     char *const *words = argv + (argc > 0); /* execve allows an empty argv */
     streams_begin();
+    if (*words && !strcmp(*words, "init")) {
+        const int status = print_init(words + 1);
+        if (status != LOCALLY) return status;
+    }
     const struct command_line line = read_words(words);
     if (line.door == VERSION) return print_version();
     if (line.door == OWN_PROCESS) return become_python(words, false);

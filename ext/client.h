@@ -1,6 +1,7 @@
 /* What the files of the `rekall` executable share. docs/protocol.md says what it does, and why it may.
  *
  * client.c  the command line: who is to answer, messages
+ * init.c    what a shell runs when it starts
  * hello.c   frames for the server, and the first of them
  * talk.c    the conversation
  * place.c   which base, and where its server listens
@@ -57,6 +58,11 @@ bool is_named(const char *variable, const char *const prefixes[]);
 
 /* Return CLOCK_MONOTONIC in milliseconds. */
 int64_t now_ms(void);
+
+/* ---- init.c ---- */
+
+/* Print what `rekall init` with these words is to print. Returns the exit status, or LOCALLY: rekall-py answers. */
+int print_init(char *const words[]);
 
 /* ---- hello.c ---- */
 

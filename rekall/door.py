@@ -87,7 +87,7 @@ def config_of(request: Request) -> Config:
         return Config.load(path)
     except RekallError:
         mending = request.command == "config" and request.options.action in ("path", "set")
-        if mending or request.command in ("help", "--version", "server", "doctor"):
+        if mending or request.command in ("help", "--version", "server", "doctor", "init"):
             return Config(path, {})
         raise
 

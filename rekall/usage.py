@@ -427,6 +427,15 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+def _init(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "fish", "vim"), metavar="bash|zsh|fish|vim")
+    parser.add_argument(
+        "--key", metavar="KEY", help=_("the key that finds: alt-k, ctrl-x ctrl-r or as the shell writes it")
+    )
+    parser.add_argument("--no-bind", action="store_true", help=_("bind no keys"))
+    parser.add_argument("--no-completion", action="store_true", help=_("complete nothing"))
+
+
 def _backup(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FILE", help=_("where to (beside the base, with the time in its name)")
@@ -471,6 +480,7 @@ COMMANDS = (
     Command(
         "server", _TEND, _n("the warm process behind the prompt"), _server, "status|stop|restart|run", is_local=True
     ),
+    Command("init", _TEND, _n("print what sets up bash, zsh, fish or Vim"), _init, is_local=True),
     Command("doctor", _TEND, _n("say what runs, what is wrong, and what to do"), _doctor, is_local=True),
     Command("stats", _TEND, _n("say what is in the base"), _stats),
     Command(

@@ -5,5 +5,8 @@ ext=$(cd "$(dirname "$0")/../../ext" && pwd)
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$ext/../rekall/__init__.py")
 out=$1
 shift
-"$@" -std=c11 -Wall -Wextra -Wconversion -Werror "-DREKALL_VERSION=\"$version\"" -o "$out" \
-    "$ext/client.c" "$ext/hello.c" "$ext/talk.c" "$ext/place.c" "$ext/start.c" "$ext/tty.c"
+scripts=$(mktemp -d)
+trap 'rm -rf "$scripts"' EXIT
+"${PYTHON:-python3}" "$ext/embed.py" "$scripts/shell_scripts.h"
+"$@" -std=c11 -Wall -Wextra -Wconversion -Werror "-DREKALL_VERSION=\"$version\"" "-I$scripts" -o "$out" \
+    "$ext/client.c" "$ext/init.c" "$ext/hello.c" "$ext/talk.c" "$ext/place.c" "$ext/start.c" "$ext/tty.c"

@@ -1,0 +1,1 @@
+# fzf as the picker.
