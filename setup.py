@@ -24,7 +24,7 @@ from distutils.command.build_scripts import build_scripts
 from distutils.errors import CCompilerError, DistutilsError
 from distutils.sysconfig import customize_compiler
 
-CLIENT = [f"ext/{name}.c" for name in ("client", "init", "hello", "talk", "place", "start", "tty")]
+CLIENT = [f"ext/{name}.c" for name in ("client", "init", "complete", "hello", "talk", "place", "start", "tty")]
 
 # pip writes the interpreter's path into a first line that is exactly this.
 PYTHON_SCRIPT = """#!python
@@ -40,7 +40,7 @@ class build_command(build_scripts):
     """Put `rekall` among the scripts; distutils would take the executable for Python text."""
 
     def get_source_files(self):
-        return [*CLIENT, "ext/client.h", "ext/embed.py"]
+        return [*CLIENT, "ext/client.h", "ext/embed.py", "ext/grammar.py"]
 
     def run(self):
         self.mkpath(self.build_dir)
@@ -57,15 +57,16 @@ class build_command(build_scripts):
         compiler = new_compiler()
         customize_compiler(compiler)
         build = os.path.join(self.get_finalized_command("build").build_temp, "command")
-        scripts = os.path.join(build, "shell_scripts.h")
-        runpy.run_path("ext/embed.py")["write"](scripts)
+        headers = {"embed": os.path.join(build, "shell_scripts.h"), "grammar": os.path.join(build, "grammar_table.h")}
+        for maker, header in headers.items():
+            runpy.run_path(f"ext/{maker}.py")["write"](header)
         version = re.search(r'^__version__ = "(.+)"$', Path("rekall/__init__.py").read_text(), re.MULTILINE)[1]
         objects = compiler.compile(
             CLIENT,
             output_dir=build,
             macros=[("REKALL_VERSION", f'"{version}"')],
             include_dirs=[build],
-            depends=["ext/client.h", scripts],
+            depends=["ext/client.h", *headers.values()],
             extra_postargs=["-std=c11", "-O2"],
         )
         strip = ["-s"] if sys.platform == "linux" else []

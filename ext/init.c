@@ -62,7 +62,7 @@ static bool read_options(char *const words[], struct wanted *wanted) {
     return !wanted->values[0] || is_ascii(wanted->values[0]); /* what is no text, rekall-py refuses */
 }
 
-static bool print(const void *bytes, size_t length) {
+bool print_bytes(const void *bytes, size_t length) {
     const char *at = bytes;
     while (length) {
         const ssize_t done = write(STDOUT_FILENO, at, length);
@@ -72,14 +72,14 @@ static bool print(const void *bytes, size_t length) {
     return true;
 }
 
-static bool print_text(const char *text) { return print(text, strlen(text)); }
+static bool print_text(const char *text) { return print_bytes(text, strlen(text)); }
 
 static bool print_assignment(const struct shell *shell, const char *name, const char *value) {
     if (!print_text(shell->before) || !print_text(name) || !print_text(shell->between) || !print_text("'"))
         return false;
     for (size_t plain; *value; value += plain) {
         plain = strcspn(value, "'\\");
-        if (!print(value, plain)) return false;
+        if (!print_bytes(value, plain)) return false;
         if (!plain && !print_text(*value == '\'' ? shell->quote : shell->backslash)) return false;
         if (!plain) plain = 1;
     }
@@ -93,7 +93,7 @@ int print_init(char *const words[]) {
     if (!shell) return LOCALLY;
     for (int i = 0; i < VARIABLES; i++)
         if (wanted.values[i] && !print_assignment(shell, variables[i], wanted.values[i])) return write_failed();
-    if (!print(shell->script, shell->script_size) || !print(shell->completion, shell->completion_size))
+    if (!print_bytes(shell->script, shell->script_size) || !print_bytes(shell->completion, shell->completion_size))
         return write_failed();
     return 0;
 }

@@ -64,7 +64,7 @@ MOST_WORDS = 500
 LONGEST_HELLO = 128 << 10
 
 # Commands about rekall itself: they load nothing.
-ABOUT_ITSELF = ("--version", "server", "stats", "help", "config")
+ABOUT_ITSELF = ("--version", "server", "stats", "help", "config", "complete")
 
 
 class Host(Protocol):
