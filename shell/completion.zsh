@@ -4,12 +4,10 @@
 
 # compadd quotes what it inserts; what it shows is plain text.
 __rekall_complete() {
-    emulate -L zsh
-    setopt no_unset
     local answer line word
     local -a rows words_found shown
     local -i width=0 state=0
-    answer=$(command rekall complete zsh "${(j: :)words[1,CURRENT-1]} ${PREFIX}" 2>/dev/null) || state=$?
+    answer=$(command rekall complete zsh "${(j: :)words[1,CURRENT-1]} ${compstate[quote]-}${PREFIX}" 2>/dev/null) || state=$?
     if (( state == 3 )); then
         [[ $PREFIX != --*=* ]] || compset -P '*='
         _files
