@@ -24,7 +24,7 @@ from distutils.command.build_scripts import build_scripts
 from distutils.errors import CCompilerError, DistutilsError
 from distutils.sysconfig import customize_compiler
 
-CLIENT = [f"ext/{name}.c" for name in ("client", "init", "complete", "hello", "talk", "place", "start", "tty")]
+CLIENT = [f"ext/{name}.c" for name in ("client", "init", "complete", "fzf", "hello", "talk", "place", "start", "tty")]
 
 # pip writes the interpreter's path into a first line that is exactly this.
 PYTHON_SCRIPT = """#!python
@@ -57,16 +57,20 @@ class build_command(build_scripts):
         compiler = new_compiler()
         customize_compiler(compiler)
         build = os.path.join(self.get_finalized_command("build").build_temp, "command")
-        headers = {"embed": os.path.join(build, "shell_scripts.h"), "grammar": os.path.join(build, "grammar_table.h")}
-        for maker, header in headers.items():
-            runpy.run_path(f"ext/{maker}.py")["write"](header)
+        scripts, fzf, grammar = (
+            os.path.join(build, f"{name}.h") for name in ("shell_scripts", "fzf_script", "grammar_table")
+        )
+        embed = runpy.run_path("ext/embed.py")
+        embed["write"](scripts)
+        embed["write_fzf"](fzf)
+        runpy.run_path("ext/grammar.py")["write"](grammar)
         version = re.search(r'^__version__ = "(.+)"$', Path("rekall/__init__.py").read_text(), re.MULTILINE)[1]
         objects = compiler.compile(
             CLIENT,
             output_dir=build,
             macros=[("REKALL_VERSION", f'"{version}"')],
             include_dirs=[build],
-            depends=["ext/client.h", *headers.values()],
+            depends=["ext/client.h", scripts, fzf, grammar],
             extra_postargs=["-std=c11", "-O2"],
         )
         strip = ["-s"] if sys.platform == "linux" else []

@@ -104,8 +104,8 @@ struct command_line read_words(char *const words[]) {
                                       "index",  "server", "doctor", "bench",  "init",  NULL};
     static const char *const light[] = {"stats", "help", "config", NULL};
     struct command_line line = {.door = ANY_SERVER};
-    const char *command = NULL, *off = getenv("REKALL_NO_SERVER");
-    bool version = false, help = false, broken = false;
+    const char *off = getenv("REKALL_NO_SERVER");
+    bool version = false, broken = false;
     line.is_alone = off && *off;
     for (; *words && strcmp(*words, "--"); words++) {
         const char *word = *words;
@@ -116,22 +116,22 @@ struct command_line read_words(char *const words[]) {
         else if (!strcmp(word, "--version"))
             version = true;
         else if (!strcmp(word, "--help") || !strcmp(word, "-h"))
-            help = true;
+            line.is_help = true;
         else if (!strncmp(word, "--db=", 5))
             broken |= !*(line.db = word + 5);
         else if (!strcmp(word, "--db")) {
             if (!words[1] || !strcmp(words[1], "--") || !*words[1]) return (struct command_line){.door = OWN_PROCESS};
             line.db = *++words;
-        } else if (!command)
-            command = word;
+        } else if (!line.command)
+            line.command = word;
     }
     if (broken || (line.is_alone && !version))
         line.door = OWN_PROCESS;
     else if (version)
         line.door = VERSION;
-    else if (help || (command && is_one_of(command, light)))
+    else if (line.is_help || (line.command && is_one_of(line.command, light)))
         line.door = RUNNING_SERVER;
-    else if (command && is_one_of(command, own))
+    else if (line.command && is_one_of(line.command, own))
         line.door = OWN_PROCESS;
     return line;
 }
@@ -193,6 +193,7 @@ int main(int argc, char **argv) {
     }
     const struct command_line line = read_words(words);
     if (line.door == VERSION) return print_version();
+    if (wants_fzf(&line, words) && become_fzf(&line, words) == FAILED) return FAILED;
     if (line.door == OWN_PROCESS) return become_python(words, false);
     const int status = ask(&line, words);
     return status < 0 ? become_python(words, true) : status;

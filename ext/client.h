@@ -3,6 +3,7 @@
  * client.c  the command line: who is to answer, messages
  * init.c    what a shell runs when it starts
  * complete.c  what a shell asks at TAB
+ * fzf.c     fzf in place of the picker
  * hello.c   frames for the server, and the first of them
  * talk.c    the conversation
  * place.c   which base, and where its server listens
@@ -72,6 +73,8 @@ struct command_line {
     const char *db; /* may be NULL */
     bool skip_project;
     bool is_alone; /* no server is to be asked */
+    bool is_help;
+    const char *command; /* one of the words, or NULL */
 };
 struct command_line read_words(char *const words[]);
 
@@ -87,6 +90,14 @@ int print_init(char *const words[]);
 /* Print what may stand at the cursor. `words` begin with `complete`. Returns the exit status (1: nothing, 3: files
  * belong there), or LOCALLY. Ends the process after DEADLINE_MS. */
 int print_completion(char *const words[]);
+
+/* ---- fzf.c ---- */
+
+/* Whether this is the picker, and fzf is to draw it. */
+bool wants_fzf(const struct command_line *line, char *const words[]);
+
+/* Go on as the shell that runs fzf. Returns LOCALLY where it cannot. */
+int become_fzf(const struct command_line *line, char *const words[]);
 
 /* ---- hello.c ---- */
 

@@ -35,6 +35,10 @@ def said(one, other):
     return f"{{{quoted(one)}, {quoted(other)}}}"
 
 
+def c_bool(value):
+    return "true" if value else "false"
+
+
 class Table:
     def __init__(self):
         self.lines = []
@@ -52,17 +56,19 @@ class Table:
             self.lines += [f"static const struct choice {name}[] = {{", *rows, "    {NULL, {NULL, NULL}},", "};"]
         return f"{{CHOICES, {self._choices[key]}}}"
 
+    def option(self, one, other):
+        flags = f"{c_bool(one.is_shown)}, {c_bool(one.place is not None)}"
+        meaning, value = said(one.meaning, other.meaning), self.place(one.place, other.place)
+        return f"    {{{quoted(one.name)}, {meaning}, {flags}, {value}}},"
+
     def command(self, number, name):
         one, other = grammar(name)
-        options = []
-        for a, b in zip(one.options, other.options, strict=True):
-            flags = f"{str(a.is_shown).lower()}, {str(a.place is not None).lower()}"
-            options.append(f"    {{{quoted(a.name)}, {said(a.meaning, b.meaning)}, {flags}, {self.place(a.place, b.place)}}},")
+        options = [self.option(a, b) for a, b in zip(one.options, other.options, strict=True)]
         places = [f"    {self.place(a, b)}," for a, b in zip(one.places, other.places, strict=True)]
         self.lines += [f"static const struct option options_{number}[] = {{", *options]
         self.lines += ["    {NULL, {NULL, NULL}, false, false, {NOTHING, NULL}},", "};"]
         self.lines += [f"static const struct slot slots_{number}[] = {{", *places, "    {NOTHING, NULL},", "};"]
-        flags = f"{str(one.repeats).lower()}, {str(one.has_signs).lower()}"
+        flags = f"{c_bool(one.repeats)}, {c_bool(one.has_signs)}"
         return f"    {{{quoted(name)}, options_{number}, slots_{number}, {len(places)}, {flags}}},"
 
 
@@ -71,7 +77,10 @@ def write(header):
     table = Table()
     names = ["", *(command.name for command in COMMANDS if not command.is_hidden)]
     rows = [table.command(number, name) for number, name in enumerate(names)]
-    lines = ["/* Made by ext/grammar.py from rekall/usage.py. The first command is what stands before any. */", *table.lines]
+    lines = [
+        "/* Made by ext/grammar.py from rekall/usage.py. The first command is what stands before any. */",
+        *table.lines,
+    ]
     lines += ["static const struct grammar grammars[] = {", *rows, "};"]
     text = "\n".join(lines) + "\n"
     header = Path(header)

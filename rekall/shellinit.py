@@ -25,10 +25,11 @@ def script(shell: str, variables: Mapping[str, str]) -> str:
     assignment, quote, backslash = _WRITTEN[shell]
     written = str.maketrans({"'": quote, "\\": backslash})
     lines = [assignment.format(name=name, value=value.translate(written)) for name, value in variables.items()]
-    return "".join(lines) + _read(f"rekall.{shell}") + _read(f"completion.{shell}")
+    return "".join(lines) + read_script(f"rekall.{shell}") + read_script(f"completion.{shell}")
 
 
-def _read(name: str) -> str:
+def read_script(name: str) -> str:
+    """Return a file of shell/."""
     return (FOLDER / name).read_text(encoding="utf-8")
 
 

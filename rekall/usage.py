@@ -116,7 +116,7 @@ def _implied_search(words: list[str], general: argparse.Namespace) -> argparse.N
 
 
 def _completion(given: list[str]) -> argparse.Namespace:
-    """Return what `complete SHELL LINE [WORD]` asks for: a line about another, whose base it takes. Raises UsageError."""
+    """Return what `complete SHELL LINE [WORD]` asks for: it is about the base that LINE names. Raises UsageError."""
     if not 2 <= len(given) <= 3 or given[0] not in COMPLETED_SHELLS:
         raise UsageError(_("complete is for the scripts of rekall init; it takes bash, zsh or fish, and a line"))
     words, _quote = split(given[1], given[0])
@@ -318,6 +318,12 @@ def _pick(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--full", dest="height", action="store_const", const="100%", help=_("take the whole terminal"))
     parser.add_argument("-0", dest="nul", action="store_true", help=_("a NUL after each choice, not a line end"))
+    by_others = parser.add_mutually_exclusive_group()
+    by_others.add_argument("--fzf", action="store_true", help=_("let fzf draw it"))
+    by_others.add_argument(
+        "--list", action="store_true", help=_("print what it would list: id, tab, line, NUL; for other pickers")
+    )
+    by_others.add_argument("--take", action="store_true", help=_("print what Enter gives; QUERY is ids"))
 
 
 def _height(text: str) -> str:
@@ -468,7 +474,7 @@ def _backup(parser: argparse.ArgumentParser) -> None:
 def _complete(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=COMPLETED_SHELLS, metavar="SHELL")
     parser.add_argument("line", metavar="LINE", help=_("the command line up to the cursor"))
-    parser.add_argument("word", nargs="?", metavar="WORD", help=_("the part of it that the shell puts the answer in place of"))
+    parser.add_argument("word", nargs="?", metavar="WORD", help=_("the end of it that the answer takes the place of"))
 
 
 def _help(parser: argparse.ArgumentParser) -> None:

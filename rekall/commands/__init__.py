@@ -22,6 +22,7 @@ _MODULE_OF = {
     **dict.fromkeys(("import", "export", "backup"), "move"),
     **dict.fromkeys(("server", "doctor"), "serve"),
     "complete": "complete",
+    "pick": "pick",
     **dict.fromkeys(("index", "stats", "config", "init", "help"), "tend"),
 }
 

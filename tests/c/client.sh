@@ -7,7 +7,7 @@ out=$1
 shift
 scripts=$(mktemp -d)
 trap 'rm -rf "$scripts"' EXIT
-"${PYTHON:-python3}" "$ext/embed.py" "$scripts/shell_scripts.h"
+"${PYTHON:-python3}" "$ext/embed.py" "$scripts/shell_scripts.h" "$scripts/fzf_script.h"
 "${PYTHON:-python3}" "$ext/grammar.py" "$scripts/grammar_table.h"
 "$@" -std=c11 -Wall -Wextra -Wconversion -Werror "-DREKALL_VERSION=\"$version\"" "-I$scripts" -o "$out" \
-    "$ext/client.c" "$ext/init.c" "$ext/complete.c" "$ext/hello.c" "$ext/talk.c" "$ext/place.c" "$ext/start.c" "$ext/tty.c"
+    "$ext/client.c" "$ext/init.c" "$ext/complete.c" "$ext/fzf.c" "$ext/hello.c" "$ext/talk.c" "$ext/place.c" "$ext/start.c" "$ext/tty.c"
