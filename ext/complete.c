@@ -249,9 +249,9 @@ static void give_up(int number) {
     _exit(NOTHING_KNOWN);
 }
 
-static void set_deadline(void) {
+static void set_deadline(int ms) {
     const struct sigaction action = {.sa_handler = give_up};
-    const struct itimerval time = {.it_value = {.tv_usec = DEADLINE_MS * 1000}};
+    const struct itimerval time = {.it_value = {.tv_usec = ms * 1000}};
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGALRM);
@@ -265,17 +265,17 @@ int print_completion(char *const words[]) {
     static const char *const shells[] = {"bash", "zsh", "fish", NULL};
     char *const *given = words + 1;
     if (!given[0] || !is_one_of(given[0], shells) || !given[1] || (given[2] && given[3])) return LOCALLY;
-    set_deadline();
     if (!split(&line, given[1], !strcmp(given[0], "fish"))) return NOTHING_KNOWN;
     const struct wanted wanted = find_wanted(&line);
     if (wanted.slot.kind == FILES) return FILES_BELONG;
     int status = NOTHING_KNOWN;
-    if (wanted.slot.kind == STORED)
+    if (wanted.slot.kind == STORED) {
+        set_deadline(DEADLINE_MS);
         status = ask_base(&line, words);
-    else
+        set_deadline(0);
+    } else {
         put_known(&wanted, given[2] && !strcmp(given[0], "bash") ? before_end(&wanted, &line, given[2]) : 0);
-    const struct itimerval never = {0};
-    setitimer(ITIMER_REAL, &never, NULL);
+    }
     if (!answer_size) return status;
     return print_bytes(answer, answer_size) ? 0 : write_failed();
 }
