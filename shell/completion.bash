@@ -3,7 +3,7 @@
 # REKALL_NO_COMPLETION  if set and not empty: none
 
 # What comes back is quoted for this line already, and put there as it is: nothing of it is evaluated. Bash shows no
-# meanings beside the words; only where it lists them, and inserts none, they can stand behind.
+# meanings beside the words; only where it lists several, at the second TAB, and inserts none, they can stand behind.
 __rekall_complete() {
     local answer line word status=0
     COMPREPLY=()
@@ -15,7 +15,7 @@ __rekall_complete() {
     while IFS= read -r line; do
         word=${line%%$'\t'*}
         [[ -n $line ]] || continue
-        if [[ ${COMP_TYPE-} == 63 && -n ${line#*$'\t'} ]]; then
+        if [[ ${COMP_TYPE-} == 63 && $answer == *$'\n'* && -n ${line#*$'\t'} ]]; then
             word+="  (${line#*$'\t'})"
         fi
         COMPREPLY+=("$word")

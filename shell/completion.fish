@@ -9,7 +9,7 @@ function __rekall_complete --description 'what may stand at the cursor'
     if test $status -eq 3
         set -l token (commandline -ct)
         set -l before (string match -r -- '^--[^=]*=' "$token")
-        for path in (__fish_complete_path (string replace -r -- '^--[^=]*=' '' "$token"))
+        for path in (complete -C "'' "(string replace -r -- '^--[^=]*=' '' "$token"))
             echo -- "$before$path"
         end
     else
