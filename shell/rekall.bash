@@ -112,11 +112,11 @@ __rekall_last() {
     fi
 }
 
-# Note what came of a command, before each prompt, without a process. \# counts the commands that were run, \! those
-# that history took: if it did not take one, or took it for the same, what is noted does not belong to its last line.
+# Note what came of a command, before each prompt, without a process. \# counts the commands that were run, HISTCMD
+# those that the history took: if it did not take one, or took it for the same, this is not what came of its last line.
 __rekall_prompt() {
-    \builtin local status="$?" counts='\#/\!'
-    counts=${counts@P}
+    \builtin local status="$?" counts='\#'
+    counts=${counts@P}/${HISTCMD-}
     case $counts in
         "${__rekall_counts:=$counts}") ;; # an empty line, or the first prompt
         */"${__rekall_counts#*/}") __rekall_status='' __rekall_folder='' ;;

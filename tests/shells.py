@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any  # the fields of an Entry
 
+import pytest
 from running import NOTED, runtime_folder
 from tmux import Tmux
 
@@ -38,6 +40,23 @@ KEYS = {"emacs": "M-k", "vi": "C-g"}
 
 # One that every shell reads the same way, line by line.
 TWO_LINES = {"id": "lines", "type": "snippet", "title": "A loop", "content": "echo 'first\n  second'"}
+
+
+# One that would do something if it were run.
+HOSTILE = {
+    "id": "hostile",
+    "title": "hostile $(touch made-1) `touch made-2`",
+    "content": "$(touch made-3); touch made-4",
+}
+
+needs_terminal = [
+    pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed"),
+    pytest.mark.skipif(not CLIENT.exists(), reason="rekall is not installed beside this Python"),
+]
+every_shell = pytest.mark.parametrize(
+    "shell",
+    [pytest.param(s, marks=pytest.mark.skipif(not shutil.which(s), reason=f"{s} is not installed")) for s in SHELLS],
+)
 
 
 @contextmanager
@@ -107,3 +126,6 @@ def program(shell: str, start: str, folder: Path) -> list[str]:
         "zsh": ["env", f"ZDOTDIR={home}", "zsh", "-d"],
         "fish": ["env", f"XDG_CONFIG_HOME={home}", "fish"],
     }[shell]
+
+
+Open = Callable[..., Prompt]
