@@ -17,7 +17,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from threading import Lock, Semaphore
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol, cast
 
 from rekall import __version__, frames
@@ -39,6 +39,7 @@ from rekall.entry import new_id
 from rekall.errors import CANCELLED, ERROR, RekallError
 from rekall.frames import BadFrame, Hello
 from rekall.language import _, speaking
+from rekall.pool import Pool
 from rekall.protocol import Request, Response
 from rekall.socket_sink import SocketSink, where
 from rekall.stdin_pipe import StdinPipe
@@ -109,7 +110,7 @@ class Conversation(asyncio.Protocol):
         self._app: asyncio.Task[None] | None = None
         self._room: Room | None = None
         self._room_lock = Lock()
-        self._place: Semaphore | None = None  # one of a few, held while the answer is made
+        self._pool: Pool | None = None  # whose place the answer takes
         self._since = time.monotonic()
 
     # --- the loop's side ---
@@ -336,9 +337,9 @@ class Conversation(asyncio.Protocol):
     # --- the answering thread's side ---
 
     def send(self, data: bytes) -> None:
-        """Send frames, unless nobody wants them. Waits while the client is far behind."""
+        """Send frames, unless nobody wants them. Waits while the client is far behind; others have the place then."""
         if self._is_far_behind():
-            with self._aside():
+            with self._pool.aside() if self._pool else nullcontext():
                 while self._is_far_behind():
                     time.sleep(0.05)
         if self._is_wanted or self._writes:
@@ -348,26 +349,10 @@ class Conversation(asyncio.Protocol):
         transport = self._transport  # the loop may take it away
         return self._is_wanted and transport is not None and transport.get_write_buffer_size() > KEPT_BYTES
 
-    @contextmanager
-    def _aside(self) -> Iterator[None]:
-        """Let somebody else have the place while this answer waits for its reader."""
-        place = self._place
-        if place:
-            place.release()
-        try:
-            yield
-        finally:
-            if place:
-                place.acquire()
-
-    def answer(self, place: Semaphore | None = None) -> None:
-        """Make the answer and send it, its status last; in `place`, if there is one, when it is free."""
-        self._place = place
-        with place or nullcontext():
-            self._answer()
-
-    def _answer(self) -> None:
+    def answer(self, pool: Pool | None = None) -> None:
+        """Make the answer and send it, its status last. `pool` is whose thread this is; None: one of its own."""
         assert self._hello
+        self._pool = pool
         sink = SocketSink(self.send)
         response = Response(sink, "e" in self._hello.terminals)
         with speaking(self._hello.env):

@@ -128,9 +128,10 @@ def carry_out(
             room.serve(request, response)
             try:
                 run(room, request, response)
-                response.flush()
-                for deed in response.after if do_the_rest else ():
-                    deed()
+                if do_the_rest:
+                    response.flush()
+                    for deed in response.after:
+                        deed()
             finally:
                 room.serve(None, None)
     except RekallError as error:

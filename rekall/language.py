@@ -32,6 +32,11 @@ def plural(one: str, many: str, count: int) -> str:
     return one if count == 1 else many
 
 
+def language() -> object:
+    """Return what stands for the current language: the same object for the same one, to keep messages by."""
+    return _current.get()
+
+
 def preferred_languages(env: Mapping[str, str]) -> tuple[str, ...]:
     """Return the languages `env` asks for, best first, by the rules of gettext(3).
 

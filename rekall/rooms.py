@@ -21,7 +21,7 @@ from rekall.errors import RekallError
 from rekall.protocol import Request
 
 # Rooms kept open for the next request. Each holds an SQLite connection and its page cache, 2 MB at most.
-KEPT = 4
+KEPT = 8
 # Files of settings remembered; each caller may have one of its own.
 MOST_FILES = 16
 # The vectors leave memory when nothing was asked for this many times the model's idle time.
@@ -43,6 +43,12 @@ class Rooms:
     def config(self) -> Config:
         """The settings in force."""
         return self._household.config
+
+    @property
+    def is_model_loaded(self) -> bool:
+        """Whether the model of the settings in force is in memory."""
+        models = self._household.models_if_any
+        return models is not None and models.is_loaded
 
     @contextmanager
     def lend(self, request: Request) -> Iterator[Room]:

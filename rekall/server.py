@@ -21,8 +21,9 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from threading import Semaphore, Thread
+from threading import Thread
 from typing import NoReturn
 
 from rekall import __version__
@@ -34,6 +35,7 @@ from rekall.errors import RekallError
 from rekall.language import _
 from rekall.memory import give_back
 from rekall.places import secure_folder, socket_folder
+from rekall.pool import Pool
 from rekall.protocol import Request, Response
 from rekall.rooms import Rooms
 
@@ -112,8 +114,8 @@ class Server:
         self._base = base
         self._real_base = os.path.realpath(base)
         self._folder = folder
-        self._places = Semaphore(PLACES)
-        self._places_by_meaning = Semaphore(PLACES_BY_MEANING)
+        self._pool = Pool(PLACES, "rekall-answer")
+        self._pool_by_meaning = Pool(PLACES_BY_MEANING, "rekall-meaning")
         self._typists = ThreadPoolExecutor(THREADS_FOR_APPS, "rekall-app")
         self._embedder = Embedder(self.rooms, base, self.log)
         self._conversations: set[Conversation] = set()
@@ -193,7 +195,7 @@ class Server:
     def expects(self, request: Request) -> None:
         """Begin to load what an answer will need, while its words are still on their way."""
         self._requests += 1
-        if _needs_model(request):
+        if _needs_model(request) and not self.rooms.is_model_loaded:
             Thread(target=self._load_model, args=(request,), daemon=True).start()
 
     def _load_model(self, request: Request) -> None:
@@ -203,12 +205,15 @@ class Server:
 
     def begin(self, conversation: Conversation, waits: bool) -> None:
         """Have a thread answer. One that `waits` for stdin takes no place from the others."""
+        if waits:
+            Thread(target=self._answer, args=(conversation, None), daemon=True).start()
+            return
         request = conversation.request
-        place = self._places_by_meaning if request and _needs_model(request) else self._places
-        Thread(target=self._answer, args=(conversation, None if waits else place), daemon=True).start()
+        pool = self._pool_by_meaning if request and _needs_model(request) else self._pool
+        pool.run(partial(self._answer, conversation, pool))
 
-    def _answer(self, conversation: Conversation, place: Semaphore | None) -> None:
-        conversation.answer(place)
+    def _answer(self, conversation: Conversation, pool: Pool | None) -> None:
+        conversation.answer(pool)
         if conversation.is_about_entries:  # who asks how things are keeps nothing in memory
             self.used()
 

@@ -10,12 +10,13 @@ import argparse
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
+from threading import Lock
 from typing import NoReturn
 
 from rekall.entry import RELATIONS, TYPES
 from rekall.errors import UsageError
-from rekall.language import _
+from rekall.language import _, language
 
 # What the picker can print of an entry (render.printed).
 PRINTS = ("answer", "title", "content", "solution", "command", "id", "json")
@@ -76,20 +77,29 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     if name == "tag":  # its -TAG words look like options
         options = argparse.Namespace(**vars(general), id=rest[0] if rest else "", changes=rest[1:], literal=False)
     elif name in _TAKES_TEXT:
-        options = _parser(command).parse_intermixed_args(rest, general)
+        options = _parsed(command, rest, general)
         _take_text(options, text)
     elif text and name in _TAKES_NO_WORDS:
         raise UsageError(_("{command} takes no text after --; see: rekall help {command}").format(command=name))
     else:
-        options = _parser(command).parse_args([*rest, "--", *text] if text else rest, general)
+        options = _parsed(command, [*rest, "--", *text] if text else rest, general)
     return options
+
+
+def _parsed(command: Command, words: list[str], general: argparse.Namespace) -> argparse.Namespace:
+    """Return the options of one command's own words. Raises UsageError."""
+    parser = _kept_parser(command, language())
+    if command.name not in _TAKES_TEXT:
+        return parser.parse_args(words, general)
+    with _ONE_AT_A_TIME:
+        return parser.parse_intermixed_args(words, general)
 
 
 def _implied_search(words: list[str], general: argparse.Namespace) -> argparse.Namespace:
     """Return what options without a command ask for: `search -` with them. Raises UsageError."""
     asked = argparse.Namespace(**{**vars(general), "command": "search"})
     try:
-        options = _parser(find_command("search")).parse_args(["-", *words], asked)
+        options = _kept_parser(find_command("search"), language()).parse_args(["-", *words], asked)
         if options.query == ["-"] and not general.help:
             options.is_implied = True
             return options
@@ -170,6 +180,18 @@ def _parser(command: Command) -> _Parser:
     parser.set_defaults(literal=False)
     command.takes(parser)
     return parser
+
+
+@lru_cache(maxsize=64)
+def _kept_parser(command: Command, language: object) -> _Parser:
+    """Return the parser of a command in the current `language`: making one takes longer than many a whole answer."""
+    parser = _parser(command)
+    parser.usage = parser.usage or parser.format_usage()  # or argparse would make it at every line, and print it never
+    return parser
+
+
+# argparse changes its parser for the time it looks at words among options.
+_ONE_AT_A_TIME = Lock()
 
 
 def help_text(topic: str | None, width: int = 80) -> str:

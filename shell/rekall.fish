@@ -24,7 +24,8 @@ if status is-interactive
         printf '\r\e[J\e[A\e[?2004h' >/dev/tty
         if test $code -eq 0 -a -n "$answer"
             __rekall_put "$line" (math $at - (string length -- "$query")) $at $answer
-        else if test -n "$said"
+        end
+        if test -n "$said"
             __rekall_say "$said" (string sub -l $at -- "$line")
         end
         commandline -f repaint

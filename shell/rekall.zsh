@@ -31,7 +31,8 @@ rekall_find() {
     \builtin zle redisplay
     if [[ $code == 0 && -n $answer ]]; then
         LBUFFER=${LBUFFER[1,$#LBUFFER-$#query]}$answer
-    elif [[ -n $said ]]; then
+    fi
+    if [[ -n $said ]]; then
         \builtin zle -M -- $said
     fi
 }

@@ -25,8 +25,8 @@ LAYERS = (
     "verify nearness embeddings ranking evidence capture exchange render",
     "commands commands.find commands.keep commands.move commands.pipe commands.room commands.showing commands.tend "
     "commands.serve",
-    "cli __main__ door rooms embedder socket_sink conversation server desk screens interactive sheet picker_view preview clipboard "
-    "picking picker_keys picker repl repl_history repl_words",
+    "cli __main__ door rooms embedder socket_sink pool conversation server desk screens interactive sheet picker_view "
+    "preview clipboard picking picker_keys picker repl repl_history repl_words",
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names.split()}
 SQLITE = {"sqlite3", "_sqlite3", "pysqlite3", "sqlite_vec", "apsw"}

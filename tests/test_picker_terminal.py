@@ -120,6 +120,8 @@ def test_a_server_that_is_killed_leaves_one_message_and_a_sane_terminal(world: d
     os.kill(server_of(world), signal.SIGKILL)
     seen = tmux.shows("status 2")
     assert seen.count("rekall:") == 1
+    assert seen.splitlines()[1].startswith("rekall:"), "where the line to type in was"
+    assert "disk" not in seen and "\u2500" not in seen, "what the picker had drawn is still there"
     tmux.run("clear; stty -a | grep -o ' -\\?echo '")
     tmux.shows(" echo")
     tmux.run("clear; rekall pick --print title")  # and the next one starts another
@@ -128,10 +130,11 @@ def test_a_server_that_is_killed_leaves_one_message_and_a_sane_terminal(world: d
     tmux.shows("The disk is full\n$")
 
 
-def test_where_no_server_can_be_it_answers_by_itself(terminal: Open, tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["REKALL_NO_SERVER=1 ", ""], ids=["none is wanted", "none can listen"])
+def test_where_no_server_can_be_it_answers_by_itself(before: str, terminal: Open, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     tmux = terminal(XDG_RUNTIME_DIR=str(tmp_path / "file"), TMPDIR="/proc/1")
-    tmux.run("REKALL_NO_SERVER=1 rekall pick")
+    tmux.run(f"{before}rekall pick")
     tmux.shows("3/3")
     tmux.type("Enter")
     tmux.shows("du -sh *\n$", "3/3")
