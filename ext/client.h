@@ -178,6 +178,7 @@ void tty_size(int fd, unsigned *columns, unsigned *rows);
 
 /* Raw mode, from now on restored on every way out. False: the terminal cannot be had. */
 bool tty_take(void);
+extern volatile sig_atomic_t tty_is_drawn_on; /* an app has drawn something below the shell's prompt */
 /* `abruptly`: the server had no time to tidy up the screen. Safe in a signal handler. */
 void tty_restore(bool abruptly);
 

@@ -156,6 +156,7 @@ static int write_text(struct talk *talk) {
     const ssize_t done = write(talk->target, talk->text, talk->left < PIECE ? talk->left : PIECE);
     if (done < 0) return is_passing() ? GO_ON : write_failed();
     talk->used = true;
+    if (talk->flags & INTERACTIVE && talk->target == tty_open()) tty_is_drawn_on = 1;
     talk->text += done, talk->left -= (size_t)done;
     return talk->left ? GO_ON : take_frames(talk);
 }

@@ -18,6 +18,7 @@
 #endif
 
 volatile sig_atomic_t interrupted, resized, suspended, continued;
+volatile sig_atomic_t tty_is_drawn_on;
 
 static int tty = -1;
 static struct termios before; /* how the terminal was when it was first taken */
@@ -115,14 +116,19 @@ bool tty_take(void) {
     return false;
 }
 
-/* A terminal that another job has in front is not ours to change: trying would only stop us. */
+/* A terminal that another job has in front is not ours to change: trying would only stop us.
+ *
+ * Abruptly: the app had no time to wipe off what it drew. Its cursor stands in the line that is typed in, the first
+ * of what it drew; where nothing was drawn yet, that line is the shell's. */
 void tty_restore(bool abruptly) {
     static const char tidy[] = "\x1b[0m\x1b[?25h\x1b[?2004l"; /* plain text, a cursor, pastes as they are */
+    static const char wipe[] = "\r\x1b[J";
     if (!taken) return;
     taken = 0;
     if (tcgetpgrp(tty) != getpgrp()) return;
     tcsetattr(tty, TCSANOW, &before);
     if (abruptly && write(tty, tidy, sizeof tidy - 1) < 0) return;
+    if (abruptly && tty_is_drawn_on && write(tty, wipe, sizeof wipe - 1) < 0) return;
 }
 
 void tty_suspend(void) {

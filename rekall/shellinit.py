@@ -6,6 +6,7 @@ whoever reads it, so every value is quoted for its reader.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,8 +35,11 @@ def read_script(name: str) -> str:
 
 
 def vim_script() -> str:
-    """Return what Vim and Neovim are to source: a line for the vimrc, which also works once Vim runs."""
-    folder = str(FOLDER / "vim").replace("\\", "\\\\").replace(",", "\\,").replace("'", "''")
+    """Return what Vim and Neovim are to source: for the vimrc, and for a Vim that runs already.
+
+    Vim takes the names in 'runtimepath' for patterns, and a comma for their end.
+    """
+    folder = re.sub(r"([\\,`'{}\[\]*?])", r"\\\1", str(FOLDER / "vim")).replace("'", "''")
     return (
         f"let &runtimepath = '{folder}' .. ',' .. &runtimepath\n"
         "if v:vim_did_enter | runtime plugin/rekall.vim | endif\n"
