@@ -20,7 +20,7 @@ BIN := $(VENV)/bin
 demo: $(DEMO)/venv/installed
 	@sh demo/run.sh $(DEMO)
 
-$(DEMO)/venv/installed: pyproject.toml setup.py $(wildcard ext/*.c ext/*.h ext/*.pyx) $(wildcard rekall/*.py rekall/commands/*.py)
+$(DEMO)/venv/installed: pyproject.toml setup.py $(wildcard ext/*.c ext/*.h ext/*.py ext/*.pyx shell/*.*) $(wildcard rekall/*.py rekall/commands/*.py)
 	$(PYTHON) -m venv $(DEMO)/venv
 	$(DEMO)/venv/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
 	$(DEMO)/venv/bin/python -m pip install --quiet --disable-pip-version-check .
@@ -36,7 +36,7 @@ test: $(VENV)/installed
 torture: $(VENV)/installed
 	REKALL_ROUNDS=$(or $(ROUNDS),full) $(BIN)/python -m pytest tests -m torture -v --timeout 7200
 
-$(VENV)/installed: pyproject.toml setup.py rekall/__init__.py $(wildcard ext/*.c ext/*.h ext/*.pyx)
+$(VENV)/installed: pyproject.toml setup.py rekall/__init__.py $(wildcard ext/*.c ext/*.h ext/*.py ext/*.pyx shell/*.*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,sqlite-vec]'
 	@touch $@

@@ -10,6 +10,7 @@ script. Where it cannot be compiled a Python script has its name and does the sa
 
 import os
 import re
+import runpy
 import sys
 import sysconfig
 from pathlib import Path
@@ -24,7 +25,7 @@ from distutils.command.build_scripts import build_scripts
 from distutils.errors import CCompilerError, DistutilsError
 from distutils.sysconfig import customize_compiler
 
-CLIENT = [f"ext/{name}.c" for name in ("client", "hello", "talk", "place", "start", "tty")]
+CLIENT = [f"ext/{name}.c" for name in ("client", "init", "complete", "fzf", "hello", "talk", "place", "start", "tty")]
 
 # pip writes the interpreter's path into a first line that is exactly this.
 PYTHON_SCRIPT = """#!python
@@ -40,7 +41,7 @@ class build_command(build_scripts):
     """Put `rekall` among the scripts; distutils would take the executable for Python text."""
 
     def get_source_files(self):
-        return [*CLIENT, "ext/client.h"]
+        return [*CLIENT, "ext/client.h", "ext/embed.py", "ext/grammar.py"]
 
     def run(self):
         self.mkpath(self.build_dir)
@@ -56,12 +57,21 @@ class build_command(build_scripts):
     def _link(self, command):
         compiler = new_compiler()
         customize_compiler(compiler)
+        build = os.path.join(self.get_finalized_command("build").build_temp, "command")
+        scripts, fzf, grammar = (
+            os.path.join(build, f"{name}.h") for name in ("shell_scripts", "fzf_script", "grammar_table")
+        )
+        embed = runpy.run_path("ext/embed.py")
+        embed["write"](scripts)
+        embed["write_fzf"](fzf)
+        runpy.run_path("ext/grammar.py")["write"](grammar)
         version = re.search(r'^__version__ = "(.+)"$', Path("rekall/__init__.py").read_text(), re.MULTILINE)[1]
         objects = compiler.compile(
             CLIENT,
-            output_dir=os.path.join(self.get_finalized_command("build").build_temp, "command"),
+            output_dir=build,
             macros=[("REKALL_VERSION", f'"{version}"')],
-            depends=["ext/client.h"],
+            include_dirs=[build],
+            depends=["ext/client.h", scripts, fzf, grammar],
             extra_postargs=["-std=c11", "-O2"],
         )
         strip = ["-s"] if sys.platform == "linux" else []

@@ -45,7 +45,7 @@ static const char *const messages[][2] = {
     [PLAIN_REASON] = {"%s", "%s"},
 };
 
-static bool speaks_french(void) {
+bool speaks_french(void) {
     static const char *const names[] = {"LC_ALL", "LC_MESSAGES", "LANG"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *value = getenv(names[i]);
@@ -91,15 +91,7 @@ bool is_named(const char *variable, const char *const prefixes[]) {
 
 /* ---- the command line -------------------------------------------------------------------------------- */
 
-enum door { OWN_PROCESS, VERSION, RUNNING_SERVER, ANY_SERVER };
-
-struct command_line {
-    enum door door;
-    const char *db;
-    bool skip_project;
-};
-
-static bool is_one_of(const char *word, const char *const list[]) {
+bool is_one_of(const char *word, const char *const list[]) {
     for (; *list; list++)
         if (!strcmp(word, *list)) return true;
     return false;
@@ -107,38 +99,39 @@ static bool is_one_of(const char *word, const char *const list[]) {
 
 /* Take the options that every command has, as usage.py does, and say who is to answer. A --db without a path
  * goes to rekall-py, which explains. */
-static struct command_line read_words(char *const words[]) {
+struct command_line read_words(char *const words[]) {
     static const char *const own[] = {"import", "export", "edit",   "backup", "restore", "merge",
-                                      "index",  "server", "doctor", "bench",  NULL};
+                                      "index",  "server", "doctor", "bench",  "init",  NULL};
     static const char *const light[] = {"stats", "help", "config", NULL};
     struct command_line line = {.door = ANY_SERVER};
-    const char *command = NULL, *off = getenv("REKALL_NO_SERVER");
-    bool version = false, help = false, alone = off && *off, broken = false;
+    const char *off = getenv("REKALL_NO_SERVER");
+    bool version = false, broken = false;
+    line.is_alone = off && *off;
     for (; *words && strcmp(*words, "--"); words++) {
         const char *word = *words;
         if (!strcmp(word, "--global"))
             line.skip_project = true;
         else if (!strcmp(word, "--no-server"))
-            alone = true;
+            line.is_alone = true;
         else if (!strcmp(word, "--version"))
             version = true;
         else if (!strcmp(word, "--help") || !strcmp(word, "-h"))
-            help = true;
+            line.is_help = true;
         else if (!strncmp(word, "--db=", 5))
             broken |= !*(line.db = word + 5);
         else if (!strcmp(word, "--db")) {
             if (!words[1] || !strcmp(words[1], "--") || !*words[1]) return (struct command_line){.door = OWN_PROCESS};
             line.db = *++words;
-        } else if (!command)
-            command = word;
+        } else if (!line.command)
+            line.command = word;
     }
-    if (broken || (alone && !version))
+    if (broken || (line.is_alone && !version))
         line.door = OWN_PROCESS;
     else if (version)
         line.door = VERSION;
-    else if (help || (command && is_one_of(command, light)))
+    else if (line.is_help || (line.command && is_one_of(line.command, light)))
         line.door = RUNNING_SERVER;
-    else if (command && is_one_of(command, own))
+    else if (line.command && is_one_of(line.command, own))
         line.door = OWN_PROCESS;
     return line;
 }
@@ -192,8 +185,15 @@ static int ask(const struct command_line *line, char *const words[]) {
 int main(int argc, char **argv) {
     char *const *words = argv + (argc > 0); /* execve allows an empty argv */
     streams_begin();
+    const bool is_init = *words && !strcmp(*words, "init"), is_complete = *words && !strcmp(*words, "complete");
+    if (is_init || is_complete) {
+        const int status = is_init ? print_init(words + 1) : print_completion(words);
+        if (status != LOCALLY) return status;
+        return become_python(words, false);
+    }
     const struct command_line line = read_words(words);
     if (line.door == VERSION) return print_version();
+    if (wants_fzf(&line, words) && become_fzf(&line, words) == FAILED) return FAILED;
     if (line.door == OWN_PROCESS) return become_python(words, false);
     const int status = ask(&line, words);
     return status < 0 ? become_python(words, true) : status;

@@ -1,6 +1,9 @@
 /* What the files of the `rekall` executable share. docs/protocol.md says what it does, and why it may.
  *
  * client.c  the command line: who is to answer, messages
+ * init.c    what a shell runs when it starts
+ * complete.c  what a shell asks at TAB
+ * fzf.c     fzf in place of the picker
  * hello.c   frames for the server, and the first of them
  * talk.c    the conversation
  * place.c   which base, and where its server listens
@@ -43,6 +46,9 @@ enum message {
     PLAIN_REASON,   /* what errno says, as rekall-py has it */
 };
 
+/* Which of the languages of a message the user reads: 0 English, 1 French. */
+bool speaks_french(void);
+
 /* Write one line on stderr, in the user's language. */
 void say(enum message message, ...);
 
@@ -57,6 +63,41 @@ bool is_named(const char *variable, const char *const prefixes[]);
 
 /* Return CLOCK_MONOTONIC in milliseconds. */
 int64_t now_ms(void);
+
+bool is_one_of(const char *word, const char *const list[]);
+
+/* Who is to answer a command line, and which base it names. */
+enum door { OWN_PROCESS, VERSION, RUNNING_SERVER, ANY_SERVER };
+struct command_line {
+    enum door door;
+    const char *db; /* may be NULL */
+    bool skip_project;
+    bool is_alone; /* no server is to be asked */
+    bool is_help;
+    const char *command; /* one of the words, or NULL */
+};
+struct command_line read_words(char *const words[]);
+
+/* ---- init.c ---- */
+
+bool print_bytes(const void *bytes, size_t length);
+
+/* Print what `rekall init` with these words is to print. Returns the exit status, or LOCALLY: rekall-py answers. */
+int print_init(char *const words[]);
+
+/* ---- complete.c ---- */
+
+/* Print what may stand at the cursor. `words` begin with `complete`. Returns the exit status (1: nothing, 3: files
+ * belong there), or LOCALLY. Ends the process after DEADLINE_MS. */
+int print_completion(char *const words[]);
+
+/* ---- fzf.c ---- */
+
+/* Whether this is the picker, and fzf is to draw it. */
+bool wants_fzf(const struct command_line *line, char *const words[]);
+
+/* Go on as the shell that runs fzf. Returns LOCALLY where it cannot. */
+int become_fzf(const struct command_line *line, char *const words[]);
 
 /* ---- hello.c ---- */
 

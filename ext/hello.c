@@ -52,7 +52,7 @@ void put_frame(struct queue *queue, char type, const void *bytes, size_t length)
 }
 
 bool put_hello(struct queue *out, char *const words[], unsigned *columns, unsigned *rows) {
-    static const char *const sent[] = {"HOME=", "LANG=", "LANGUAGE=", "LC_", "NO_COLOR=", "TERM=", "TZ=", "COLUMNS=",
+    static const char *const sent[] = {"HOME=", "LANG=", "LANGUAGE=", "LC_", "NO_COLOR=", "FORCE_COLOR=", "TERM=", "TZ=", "COLUMNS=",
                                        "XDG_CONFIG_HOME=", "XDG_DATA_HOME=", "XDG_STATE_HOME=", "REKALL_", NULL};
     char cwd[PATH_SIZE], terminals[5] = "", *end = terminals;
     put_frame(out, 'H', NULL, 0);

@@ -16,6 +16,7 @@ from typing import BinaryIO, TextIO
 from rekall.commands import Room
 from rekall.door import Caller, asked, base_of, carry_out, config_of, fail, is_interactive, refuse, terminal_of
 from rekall.errors import CANCELLED, RekallError
+from rekall.fzf import become_fzf, wants_fzf
 from rekall.language import _, speaking
 from rekall.protocol import Request, Response, Terminal
 from rekall.render import plain
@@ -76,6 +77,8 @@ def _answer(words: Sequence[str], response: Response) -> None:
         from rekall.server import serve
 
         serve(base_of(request), config_of(request), os.environ, request.options.ready)
+    elif is_interactive(request) and wants_fzf(request):
+        become_fzf(words)
     elif is_interactive(request):
         from rekall.interactive import run_here
 

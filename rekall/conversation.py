@@ -64,7 +64,7 @@ MOST_WORDS = 500
 LONGEST_HELLO = 128 << 10
 
 # Commands about rekall itself: they load nothing.
-ABOUT_ITSELF = ("--version", "server", "stats", "help", "config")
+ABOUT_ITSELF = ("--version", "server", "stats", "help", "config", "complete")
 
 
 class Host(Protocol):
@@ -314,7 +314,8 @@ class Conversation(asyncio.Protocol):
         """Let an app run on the client's terminal until it is left, or the client goes."""
         interactive = await asyncio.to_thread(import_module, "rekall.interactive")
         self._host.used()
-        response = Response(sink := SocketSink(self.send, raw=hello.terminals), "e" in hello.terminals)
+        # `_write`, not `send`: that is for threads, and would come behind the status that ends it.
+        response = Response(sink := SocketSink(self._write, raw=hello.terminals), "e" in hello.terminals)
         size = self._resized or (hello.columns, hello.rows)
         self._screen = interactive.remote_screen(self._write, *size, hello.env)
         for keys in self._typed:

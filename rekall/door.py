@@ -38,12 +38,13 @@ class Caller:
 def terminal_of(env: Mapping[str, str], columns: int, output_is_tty: bool, errors_are_tty: bool) -> Terminal:
     """Return how the caller sees the answer. `columns` is its terminal's width, 0 where there is none.
 
-    COLUMNS, where it is set to a width that can be, knows better. NO_COLOR after no-color.org: any value switches
-    colour off.
+    COLUMNS, where it is set to a width that can be, knows better. FORCE_COLOR after force-color.org switches colour
+    on where there is no terminal; NO_COLOR after no-color.org switches it off, whatever else is said.
     """
     named = env.get("COLUMNS", "")
     width = int(named) if named.isdecimal() and len(named) < 5 and int(named) else columns or 80
-    colour = output_is_tty and not env.get("NO_COLOR") and env.get("TERM") not in (None, "dumb")
+    is_wanted = output_is_tty or bool(env.get("FORCE_COLOR"))
+    colour = is_wanted and not env.get("NO_COLOR") and env.get("TERM") not in (None, "dumb")
     return Terminal(width, output_is_tty, errors_are_tty, colour)
 
 
@@ -87,13 +88,15 @@ def config_of(request: Request) -> Config:
         return Config.load(path)
     except RekallError:
         mending = request.command == "config" and request.options.action in ("path", "set")
-        if mending or request.command in ("help", "--version", "server", "doctor"):
+        if mending or request.command in ("help", "--version", "server", "doctor", "init"):
             return Config(path, {})
         raise
 
 
 def is_interactive(request: Request) -> bool:
     """Tell whether the answer is an app that draws on the caller's terminal."""
+    if request.command == "pick" and (request.options.list or request.options.take):
+        return False
     return request.command != "--version" and find_command(request.command).is_interactive
 
 

@@ -32,6 +32,7 @@ VARIABLES = (
     "LANG",
     "LANGUAGE",
     "NO_COLOR",
+    "FORCE_COLOR",
     "TERM",
     "TZ",
     "COLUMNS",

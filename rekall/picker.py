@@ -15,6 +15,7 @@ from prompt_toolkit.layout import BufferControl, Layout, Window
 from prompt_toolkit.lexers import Lexer
 from prompt_toolkit.output import ColorDepth
 
+from rekall.commands.showing import write_picked
 from rekall.desk import Desk
 from rekall.door import base_of
 from rekall.entry import Entry, clean_text
@@ -24,7 +25,6 @@ from rekall.picker_keys import keys_of
 from rekall.picking import Picking
 from rekall.protocol import Request, Response
 from rekall.query import Typed
-from rekall.render import plain, printed
 from rekall.screens import Screen
 from rekall.sheet import App, Line, Sheet
 
@@ -53,9 +53,7 @@ async def pick(request: Request, response: Response, screen: Screen, desk: Desk)
         response.status = ERROR if picking.found.problem else NOTHING_FOUND
         if picking.found.problem:
             response.note(f"rekall: {picking.found.problem}")
-    for entry in chosen or ():
-        text = printed(entry, options.what)
-        response.raw((plain(text) if request.terminal.output_is_tty else text) + ("\0" if options.nul else "\n"))
+    write_picked(request, response, chosen or ())
 
 
 async def _chosen(picking: Picking) -> list[Entry] | None:

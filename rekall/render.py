@@ -302,6 +302,32 @@ def _beginning_like(begins: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(rf"(?<![^\W_])({'|'.join(map(re.escape, longest_first))})[^\W_]*")
 
 
+def listed_line(entry: Entry, begins: tuple[str, ...], moment: float, colour: bool) -> str:
+    """Return an entry as one line of a list that is looked through, for a program that cuts it to its width.
+
+    Type, title, project, tags and age; the words that begin with one of `begins` stand out. `moment`: Unix time.
+    """
+    belongs = [*([entry.project] if entry.project else []), *(f"#{tag}" for tag in entry.tags)]
+    parts = (
+        ("36", f"{plain(entry.type)[:9]:<10}"),
+        ("0", " ".join(plain(entry.title).split())),
+        ("2", " ".join(plain(" ".join(belongs)).split())),
+        ("2", age(entry.created_at, moment)),
+    )
+    if not colour:
+        return "  ".join(text for _style, text in parts if text)
+    return "  ".join(_with_matches(style, text, begins) for style, text in parts if text)
+
+
+def _with_matches(style: str, text: str, begins: tuple[str, ...]) -> str:
+    """Return a text in a style (SGR), with what matched in bold green."""
+    found, place = [f"\x1b[{style}m"], 0
+    for start, end in matched(text, begins):
+        found += [text[place:start], "\x1b[0;1;32m", text[start:end], f"\x1b[0;{style}m"]
+        place = end
+    return "".join([*found, text[place:], "\x1b[0m"])
+
+
 def age(stamp: str, moment: float) -> str:
     """Return how long before `moment` (Unix time) an ISO 8601 stamp is, in four columns at most: 5m, 3h, 2d, 7mo."""
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -17,7 +18,9 @@ from typing import NoReturn
 from rekall.entry import RELATIONS, TYPES
 from rekall.errors import UsageError
 from rekall.language import _, language
+from rekall.typed_line import split
 
+COMPLETED_SHELLS = ("bash", "zsh", "fish")
 # What the picker can print of an entry (render.printed).
 PRINTS = ("answer", "title", "content", "solution", "command", "id", "json")
 
@@ -30,7 +33,7 @@ class Command:
 
     `is_local`: it belongs in the caller's own process, because it runs for long, talks to the terminal, or is
     about the warm process itself. `writes`: once begun it is not repeated or broken off.
-    `is_interactive`: it draws on the terminal and reads keys.
+    `is_interactive`: it draws on the terminal and reads keys. `is_hidden`: scripts call it, people do not.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Command:
     is_local: bool = False
     writes: bool = False
     is_interactive: bool = False
+    is_hidden: bool = False
 
 
 class _Parser(argparse.ArgumentParser):
@@ -56,6 +60,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     Options may stand before or after the words; after `--` everything is text, `-` too. No command
     at all is command ''.
     """
+    if words and words[0] == "complete":
+        return _completion(list(words[1:]))
     before, text = _split_text(words)
     general, rest = _general_options(before)
     if general.version or (general.help and not rest):
@@ -107,6 +113,22 @@ def _implied_search(words: list[str], general: argparse.Namespace) -> argparse.N
         pass
     find_command(words[0])  # says that there is no such command
     raise AssertionError("no command begins with a dash")
+
+
+def _completion(given: list[str]) -> argparse.Namespace:
+    """Return what `complete SHELL LINE [WORD]` asks for: it is about the base that LINE names. Raises UsageError."""
+    if not 2 <= len(given) <= 3 or given[0] not in COMPLETED_SHELLS:
+        raise UsageError(_("complete is for the scripts of rekall init; it takes bash, zsh or fish, and a line"))
+    words, _quote = split(given[1], given[0])
+    try:
+        found, _rest = _general_options(_split_text(words[1:-1])[0])
+    except UsageError:  # --db is being typed
+        found = _general_options([])[0]
+    found.version = found.help = False
+    if found.db and found.db.startswith("~/"):
+        found.db = os.path.expanduser(found.db)
+    word = given[2] if len(given) > 2 else None
+    return argparse.Namespace(**{**vars(found), "command": "complete"}, shell=given[0], line=given[1], word=word)
 
 
 def _split_text(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -169,7 +191,8 @@ def find_command(name: str) -> Command:
     raise UsageError(_("command {name!r} is not known; {hint}").format(name=name, hint=hint))
 
 
-def _parser(command: Command) -> _Parser:
+def parser_of(command: Command) -> _Parser:
+    """Return what takes a command's own words apart, in the current language."""
     parser = _Parser(
         prog=f"rekall {command.name}",
         description=_(command.summary),
@@ -185,7 +208,7 @@ def _parser(command: Command) -> _Parser:
 @lru_cache(maxsize=64)
 def _kept_parser(command: Command, language: object) -> _Parser:
     """Return the parser of a command in the current `language`: making one takes longer than many a whole answer."""
-    parser = _parser(command)
+    parser = parser_of(command)
     parser.usage = parser.usage or parser.format_usage()  # or argparse would make it at every line, and print it never
     return parser
 
@@ -197,14 +220,14 @@ _ONE_AT_A_TIME = Lock()
 def help_text(topic: str | None, width: int = 80) -> str:
     """Return the help of one command, or the page that lists them all. `width` in columns. Raises UsageError."""
     if topic:
-        parser = _parser(find_command(topic))
+        parser = parser_of(find_command(topic))
         # argparse would ask the terminal of this process, which need not be the caller's.
         parser.formatter_class = partial(argparse.HelpFormatter, width=max(width - 2, 11))
         return parser.format_help().rstrip()
     lines = [_("rekall – the fix you found three months ago, back at your prompt"), "", _("usage: rekall COMMAND …")]
     for group in dict.fromkeys(command.group for command in COMMANDS):
         lines += ["", f"{_(group)}:"]
-        lines += [f"  {c.name:<10} {_(c.summary)}" for c in COMMANDS if c.group == group]
+        lines += [f"  {c.name:<10} {_(c.summary)}" for c in COMMANDS if c.group == group and not c.is_hidden]
     lines += [
         "",
         _("every command takes: --db PATH   --global (no project base)   -h"),
@@ -295,6 +318,12 @@ def _pick(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--full", dest="height", action="store_const", const="100%", help=_("take the whole terminal"))
     parser.add_argument("-0", dest="nul", action="store_true", help=_("a NUL after each choice, not a line end"))
+    by_others = parser.add_mutually_exclusive_group()
+    by_others.add_argument("--fzf", action="store_true", help=_("let fzf draw it"))
+    by_others.add_argument(
+        "--list", action="store_true", help=_("print what it would list: id, tab, line, NUL; for other pickers")
+    )
+    by_others.add_argument("--take", action="store_true", help=_("print what Enter gives; QUERY is ids"))
 
 
 def _height(text: str) -> str:
@@ -427,10 +456,25 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+def _init(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "fish", "vim"), metavar="bash|zsh|fish|vim")
+    parser.add_argument(
+        "--key", metavar="KEY", help=_("the key that finds: alt-k, ctrl-x ctrl-r or as the shell writes it")
+    )
+    parser.add_argument("--no-bind", action="store_true", help=_("bind no keys"))
+    parser.add_argument("--no-completion", action="store_true", help=_("complete nothing"))
+
+
 def _backup(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FILE", help=_("where to (beside the base, with the time in its name)")
     )
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=COMPLETED_SHELLS, metavar="SHELL")
+    parser.add_argument("line", metavar="LINE", help=_("the command line up to the cursor"))
+    parser.add_argument("word", nargs="?", metavar="WORD", help=_("the end of it that the answer takes the place of"))
 
 
 def _help(parser: argparse.ArgumentParser) -> None:
@@ -471,10 +515,12 @@ COMMANDS = (
     Command(
         "server", _TEND, _n("the warm process behind the prompt"), _server, "status|stop|restart|run", is_local=True
     ),
+    Command("init", _TEND, _n("print what sets up bash, zsh, fish or Vim"), _init, is_local=True),
     Command("doctor", _TEND, _n("say what runs, what is wrong, and what to do"), _doctor, is_local=True),
     Command("stats", _TEND, _n("say what is in the base"), _stats),
     Command(
         "config", _TEND, _n("read and change settings"), _config, "get KEY | set KEY VALUE | list | path", writes=True
     ),
+    Command("complete", _TEND, _n("say what may stand at the cursor"), _complete, "SHELL LINE [WORD]", is_hidden=True),
     Command("help", _TEND, _n("explain a command"), _help),
 )

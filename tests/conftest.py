@@ -12,6 +12,7 @@ from typing import Any  # the fields of an Entry
 
 import pytest
 from hypothesis import settings
+from shells import HOSTILE, TWO_LINES, Prompt, noted_world
 from warm import Warm, warm_in
 
 from rekall.db import Database
@@ -70,3 +71,24 @@ def warm(home: dict[str, str]) -> Iterator[Warm]:
     """Return a `rekall` with the warm process of its own; it is ended at the end."""
     with warm_in(home) as found:
         yield found
+
+
+@pytest.fixture
+def shell_world(home: dict[str, str], tmp_path: Path, make_entry: Callable[..., Entry]) -> Iterator[dict[str, str]]:
+    """Return an environment with `rekall` on its PATH, a base of five entries, and a place for the socket."""
+    with noted_world(home, tmp_path, make_entry, TWO_LINES, HOSTILE) as found:
+        yield found
+
+
+@pytest.fixture
+def at(shell_world: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Prompt]]:
+    """Return a function that opens a shell there: `at("zsh", mode="vi")`, or with variables, `at("fish", {"TERM": …})`."""
+    opened: list[Prompt] = []
+
+    def new(shell: str, env: dict[str, str] | None = None, **how: Any) -> Prompt:
+        opened.append(Prompt(shell, shell_world | (env or {}), tmp_path, **how))
+        return opened[-1]
+
+    yield new
+    for prompt in opened:
+        prompt.close()

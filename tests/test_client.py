@@ -38,7 +38,7 @@ as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can play anothe
 
 NOBODY = 65534
 TABLE = {
-    "local": ["import", "export", "edit", "backup", "restore", "merge", "index", "server", "bench", "doctor"],
+    "local": ["import", "export", "edit", "backup", "restore", "merge", "index", "server", "bench", "doctor", "init"],
     "asks": ["stats", "help", "config"],
     "starts": [
         "search",
@@ -54,7 +54,6 @@ TABLE = {
         "history",
         "pick",
         "repl",
-        "init",
         "nonsense",
     ],
 }

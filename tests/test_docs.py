@@ -42,7 +42,7 @@ def test_every_setting_is_documented_with_its_default_and_other_names() -> None:
 
 def test_every_variable_that_is_read_is_documented_and_the_other_way_round() -> None:
     read: set[str] = set()
-    for source in (REPOSITORY / "rekall").rglob("*.py"):
+    for source in [*(REPOSITORY / "rekall").rglob("*.py"), *filter(Path.is_file, (REPOSITORY / "shell").rglob("*"))]:
         read |= set(re.findall(r"\bREKALL_[A-Z_]+\b", source.read_text(encoding="utf-8")))
     assert read == set(re.findall(r"`(REKALL_[A-Z_]+)`", page()))
 

@@ -18,15 +18,15 @@ REPOSITORY = Path(__file__).parent.parent
 SOURCES = sorted((REPOSITORY / "rekall").rglob("*.py"))
 
 LAYERS = (
-    "rekall errors entry config protocol query language usage frames places stdin_pipe memory redact printed "
-    "error_marks error_lines likeness",
+    "rekall errors entry config protocol query language typed_line usage completion frames places stdin_pipe memory "
+    "redact printed error_marks error_lines likeness shellinit",
     "schema rows words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
     "old_rekall base_parts base_file db client",
     "verify nearness embeddings ranking evidence capture exchange render",
-    "commands commands.find commands.keep commands.move commands.pipe commands.room commands.showing commands.tend "
-    "commands.serve",
-    "cli __main__ door rooms embedder socket_sink pool conversation server desk screens interactive sheet picker_view "
-    "preview clipboard picking picker_keys picker repl repl_history repl_words",
+    "commands commands.complete commands.find commands.keep commands.move commands.pick commands.pipe commands.room "
+    "commands.showing commands.tend commands.serve",
+    "cli __main__ door fzf rooms embedder socket_sink pool conversation server desk screens interactive sheet "
+    "picker_view preview clipboard picking picker_keys picker repl repl_history repl_words",
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names.split()}
 SQLITE = {"sqlite3", "_sqlite3", "pysqlite3", "sqlite_vec", "apsw"}

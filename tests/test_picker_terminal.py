@@ -7,68 +7,22 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from running import NOTED, REPOSITORY, is_running, runtime_folder, wait_for
+from running import REPOSITORY, is_running, wait_for
+from shells import CLIENT, noted_world
+from tmux import Tmux
 
 from rekall.config import DEFAULT_MODEL
 from rekall.db import Database
 from rekall.entry import Entry
 
-CLIENT = Path(sys.executable).with_name("rekall")
-
 pytestmark = [
     pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed"),
     pytest.mark.skipif(not CLIENT.exists(), reason="rekall is not installed beside this Python"),
 ]
-
-
-class Tmux:
-    """A tmux server of its own with one window, in which bash runs."""
-
-    def __init__(self, env: dict[str, str], folder: Path, columns: int, rows: int) -> None:
-        self._name = f"rekall-test-{uuid.uuid4().hex[:8]}"
-        self.env, self.folder = env, folder
-        unwanted = ("TMUX", "NO_COLOR", "COLUMNS", "LINES")
-        self._env = {key: value for key, value in env.items() if key not in unwanted} | {"TERM": "xterm-256color"}
-        self("-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(rows), "-c", str(folder),
-             "env", "PS1=$ ", "bash", "--norc", "--noprofile")  # fmt: skip
-        self("set-option", "-g", "escape-time", "0")
-        self.shows("$")
-
-    def __call__(self, *words: str) -> str:
-        done = subprocess.run(
-            ["tmux", "-L", self._name, *words], env=self._env, capture_output=True, text=True, timeout=20
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    @property
-    def screen(self) -> str:
-        return self("capture-pane", "-p").rstrip("\n")
-
-    def type(self, *keys: str) -> None:
-        """Type: tmux's names of keys, or text that begins with a colon."""
-        for key in keys:
-            self("send-keys", *(["-l", key[1:]] if key.startswith(":") else [key]))
-
-    def run(self, line: str) -> None:
-        self.type(f":{line}", "Enter")
-
-    def shows(self, text: str, but_not: str = "\0", seconds: float = 20) -> str:
-        """Wait until the screen shows something, and something else no more."""
-        deadline = time.monotonic() + seconds
-        while not (text in (seen := self.screen) and but_not not in seen):
-            assert time.monotonic() < deadline, f"{text!r} did not come, or {but_not!r} stayed:\n{seen}"
-            time.sleep(0.03)
-        return seen
-
-    def close(self) -> None:
-        subprocess.run(["tmux", "-L", self._name, "kill-server"], env=self._env, capture_output=True, check=False)
 
 
 Open = Callable[..., Tmux]
@@ -77,13 +31,8 @@ Open = Callable[..., Tmux]
 @pytest.fixture
 def world(home: dict[str, str], tmp_path: Path, make_entry: Callable[..., Entry]) -> Iterator[dict[str, str]]:
     """An environment with a base, a place for the socket, and `rekall` on its PATH."""
-    with runtime_folder() as sockets:
-        base = tmp_path / "rekall.db"
-        with Database(base) as database:
-            for number, fields in enumerate(NOTED):
-                database.add(make_entry(**{"created_at": f"2026-01-0{number + 1}T00:00:00Z"} | fields))
-        path = f"{CLIENT.parent}{os.pathsep}{home['PATH']}"
-        yield home | {"XDG_RUNTIME_DIR": str(sockets), "REKALL_DB": str(base), "PATH": path}
+    with noted_world(home, tmp_path, make_entry) as found:
+        yield found
 
 
 @pytest.fixture

@@ -21,7 +21,9 @@ _MODULE_OF = {
     **dict.fromkeys(("add", "edit", "tag", "link", "unlink", "delete"), "keep"),
     **dict.fromkeys(("import", "export", "backup"), "move"),
     **dict.fromkeys(("server", "doctor"), "serve"),
-    **dict.fromkeys(("index", "stats", "config", "help"), "tend"),
+    "complete": "complete",
+    "pick": "pick",
+    **dict.fromkeys(("index", "stats", "config", "init", "help"), "tend"),
 }
 
 

@@ -311,14 +311,14 @@ class Room:
     def find_as_typed(self, text: str, count: int, filters: Filters | None) -> tuple[list[Hit], bool]:
         """Return up to `count` hits for what was typed so far, and whether meaning had a say in it.
 
-        Never waits for the model: while it is not there, it is sent for and words answer. Nothing is embedded
-        first. A last word without a blank behind it also stands for the words it begins. Without any text, the
-        newest entries.
+        Never waits for the model: while it is not there, it is sent for and words answer (a process of one answer does
+        not send for it). Nothing is embedded first. A last word without a blank behind it also stands for the words it
+        begins. Without any text, the newest entries.
         """
         from rekall.ranking import Hit
 
         database, models = self.reading(), self.household.models
-        if not models.is_loaded and database.path is not None:
+        if not models.is_loaded and database.path is not None and self.household.is_warm:
             models.start_loading()
         if not text.strip():
             return [Hit(key, 0.0) for key in database.newest(filters, count)], False

@@ -10,7 +10,7 @@ from rekall.errors import NOTHING_FOUND
 from rekall.protocol import Request, Response
 from rekall.query import Filters, parse_time
 from rekall.ranking import Hit
-from rekall.render import hit_lines, hit_object, tsv_line
+from rekall.render import hit_lines, hit_object, plain, printed, tsv_line
 
 
 def filters_of(request: Request) -> Filters:
@@ -69,3 +69,11 @@ def write_nul(response: Response, entries: Iterable[Entry]) -> None:
     """Write `id TAB title LF content` with a NUL after each: whole entries for xargs -0 and fzf --read0."""
     for entry in entries:
         response.raw(f"{entry.id}\t{entry.title}\n{entry.body()}\0")
+
+
+def write_picked(request: Request, response: Response, entries: Iterable[Entry]) -> None:
+    """Write what `pick` gives of entries; on a terminal, without what could drive it."""
+    options = request.options
+    for entry in entries:
+        text = printed(entry, options.what)
+        response.raw((plain(text) if request.terminal.output_is_tty else text) + ("\0" if options.nul else "\n"))

