@@ -11,7 +11,7 @@ let s:saved_cpo = &cpoptions
 set cpoptions&vim
 
 command! -nargs=* Rekall call rekall#find(<q-args>)
-command! -bang -range RekallFix call rekall#fix(<bang>0, <range>, <line1>, <line2>)
+command! -bar -bang -range RekallFix call rekall#fix(<bang>0, <range>, <line1>, <line2>)
 command! -nargs=* -range -complete=customlist,rekall#add#complete RekallAdd
       \ call rekall#add#lines(<range>, <line1>, <line2>, <q-args>)
 

@@ -46,7 +46,7 @@ endfunction
 
 function! s:listen() abort
   for [key, action] in items(rekall#view#keys())
-    execute printf('inoremap <buffer> <silent> <nowait> %s <Cmd>call rekall#view#do(%s)<CR>', key, string(action))
+    execute printf('inoremap <buffer> <silent> <nowait> %s <Cmd>call rekall#float#key(%s)<CR>', key, string(action))
   endfor
   inoremap <buffer> <C-A> <Home>
   inoremap <buffer> <C-E> <End>
@@ -57,6 +57,12 @@ function! s:listen() abort
     autocmd TextChangedI,TextChangedP,CursorMovedI <buffer> call s:typed()
     autocmd InsertLeave,WinLeave <buffer> call timer_start(0, {-> s:left()})
   augroup END
+endfunction
+
+" Do what a key stands for. Neovim tells of what was typed before it only when nothing more is coming: it is asked for here.
+function! rekall#float#key(action) abort
+  call s:typed()
+  call rekall#view#do(a:action)
 endfunction
 
 function! s:typed() abort

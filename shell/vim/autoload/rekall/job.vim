@@ -13,7 +13,7 @@ let s:keeping = []
 " Run `rekall` with `words` and give it `input` on stdin ('' for none). Done(status, output, errors) is called once, later.
 " Options: `keeps`: it writes; the editor's end does not end it. Return the job; stop it with rekall#job#stop().
 function! rekall#job#run(words, input, Done, ...) abort
-  let job = {'Done': a:Done, 'out': [], 'errors': [], 'status': -1, 'open': 1, 'keeps': a:0 && a:1}
+  let job = {'Done': a:Done, 'out': [], 'errors': [], 'open': 1, 'keeps': a:0 && a:1}
   let given = get(g:, 'rekall_command', 'rekall')
   let command = type(given) == v:t_list ? copy(given) : [given]
   if empty(command) || executable(command[0]) != 1
@@ -91,7 +91,7 @@ else
   " A job has ended when its output is all there and its status is known, whichever comes first.
   function! s:part(job, name, value) abort
     let a:job[a:name] = a:value
-    if a:job.status >= 0 && has_key(a:job, 'is_closed')
+    if has_key(a:job, 'status') && has_key(a:job, 'is_closed')
       call s:end(a:job, a:job.status, join(a:job.out, ''), join(a:job.errors, ''))
     endif
   endfunction

@@ -56,8 +56,11 @@ function! rekall#layout#list(frame, width, height) abort
       call extend(marks, map(parts, {_index, part -> [part[0], len(lines), part[1], part[2]]}))
     endif
   endfor
+  if rows && a:frame.is_problem && empty(a:frame.hits)  " the last line may be too short for it
+    let lines = map(rekall#text#wrap(a:frame.status, a:width - 2), {_index, line -> ' ' .. line})[: rows - 1]
+  endif
   let lines += repeat([''], rows - len(lines))
-  let [status, mark] = s:status(a:frame, a:width)
+  let [status, mark] = rows && a:frame.is_problem && empty(a:frame.hits) ? ['', 'RekallDim'] : s:status(a:frame, a:width)
   call add(lines, status)
   return [lines, marks + [[mark, len(lines), 1, len(status)]]]
 endfunction

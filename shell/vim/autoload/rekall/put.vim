@@ -6,7 +6,7 @@ set cpoptions&vim
 
 " Return where the cursor is: what rekall#put#text() and #problem() take.
 function! rekall#put#here() abort
-  return {'window': win_getid(), 'buffer': bufnr('%'), 'inserts': mode() =~# '\m^[iR]', 'register': v:register,
+  return {'window': win_getid(), 'buffer': bufnr('%'), 'inserts': mode(1) =~# '\m^\(i\|R\|ni\)', 'register': v:register,
         \ 'cursor': getcurpos()}
 endfunction
 

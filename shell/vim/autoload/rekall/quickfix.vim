@@ -29,11 +29,11 @@ endfunction
 
 " 'errorformat' takes apart what a tool had printed; an error is only known as one with its mark.
 function! s:printed(item) abort
-  if !a:item.valid
+  if !a:item.valid && empty(a:item.type)
     return a:item.text
   endif
   let place = a:item.bufnr > 0 ? bufname(a:item.bufnr) .. ':' : ''
-  if a:item.lnum > 0
+  if !empty(place) && a:item.lnum > 0
     let place ..= a:item.lnum .. ':' .. (a:item.col > 0 ? a:item.col .. ':' : '')
   endif
   let kind = get(s:KINDS, toupper(a:item.type), 'error')

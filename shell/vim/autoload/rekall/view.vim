@@ -168,7 +168,7 @@ endfunction
 
 " Return [hits, problem].
 function! s:hits(status, output, errors) abort
-  if a:status > 1
+  if a:status != 0 && a:status != 1
     return [[], rekall#text#reason(a:errors, a:status)]
   endif
   try
