@@ -10,6 +10,16 @@ from __future__ import annotations
 import re
 from enum import IntEnum
 
+# Words that every message has tell little.
+COMMON = frozenset(
+    re.findall(
+        r"\w+",
+        "a an the of to in on at by for from with and or is are be was were it this that as if you your not no "
+        "error errors err fatal failed failure exception warning line file when while can cannot could has have had "
+        "did do does must may will would should use see than then there which",
+    )
+)
+
 
 class Mark(IntEnum):
     """How a line shows that it is an error; the lower, the sooner it is believed."""
@@ -130,8 +140,8 @@ _WARNING = _any(
     flags=re.IGNORECASE,
 )
 
-# The phrases of strerror(3), and of the shells.
-_SYSTEM = (
+# The phrases of strerror(3).
+SYSTEM = (
     r"No such file or directory|Permission denied|Operation not permitted|Connection (?:refused|reset|timed out"
     r"|closed by)"
     r"|Is a directory|Not a directory|File exists|Directory not empty|Device or resource busy|No space left on device"
@@ -142,9 +152,9 @@ _SYSTEM = (
     r"|Cross-device link|Illegal instruction|File name too long|Name or service not known|Bad file descriptor"
     r"|Bad address"
     r"|Temporary failure in name resolution|Host key verification failed|Could not resolve host|Operation timed out"
-    r"|command not found|Unknown command|not recognized as an internal or external command"
     r"|Too many levels of symbolic links"
 )
+_SHELLS = r"command not found|Unknown command|not recognized as an internal or external command"
 _NAMED = _any(
     r"(?<![\w./\\-])(?:fatal error|internal compiler error|internal error|syntax error|parse error|error|fatal|panic"
     r"|critical|emerg|severe|failure)" + _CODE + r"\s?(?:\[[\w-]+\])?\s?(?:!|:(?!:))",
@@ -156,7 +166,7 @@ _NAMED = _any(
     r"|processing|getting)\b",
     r"^Exception |^panic:|^thread '[^']*'(?: \(\d+\))? panicked|^goroutine \d+ \[|^\s*raise \w+"
     r"|^!\s{1,4}\S.*(?:not found|rejected)",
-    r"[:\])(,;-] ?(?:" + _SYSTEM + r")\b|^(?:" + _SYSTEM + r")\s?[:.,(]",
+    r"[:\])(,;-] ?(?:" + SYSTEM + "|" + _SHELLS + r")\b|^(?:" + SYSTEM + "|" + _SHELLS + r")\s?[:.,(]",
     r"^[\w./+-]{1,60}: (?:line \d+: )?\S.{0,200}: (?:not found|inaccessible or not found)\s*$",
     r"\b(?:Segmentation fault|core dumped|Bus error|Floating point exception|Aborted$|stack smashing detected"
     r"|double free)\b",

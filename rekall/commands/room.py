@@ -7,6 +7,7 @@ vectors in memory and the cache are there once, however many requests are answer
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -204,7 +205,7 @@ class Room:
         self._opened = identity(self.base.path) if there else None
         if self._database.backup_before_migration:
             self.note(
-                _("the base of the older rekall was carried over; a backup is at {path}").format(
+                _("the base of an earlier rekall was carried over; a backup is at {path}").format(
                     path=self._database.backup_before_migration
                 )
             )
@@ -307,6 +308,25 @@ class Room:
             raise error
         self.note(_("searching by words only: {reason}").format(reason=error))
         return self._by_words(text, count, filters)
+
+    def nearest(self, texts: Sequence[str], count: int, filters: Filters | None) -> list[dict[str, float]] | None:
+        """Return for each text the entries nearest in meaning with their cosines; None without a model: it is said."""
+        from rekall.embeddings import LONGEST_CAUGHT_UP
+
+        try:
+            self.catch_up(LONGEST_CAUGHT_UP)
+            found = []
+            for text in texts:
+                self.check_wanted()
+                found.append(self.service.nearest(text, count, filters))
+            return found
+        except ModelUnavailable as error:
+            self.note(_("searching by words only: {reason}").format(reason=error))
+            return None
+
+    def cosines(self, texts: Sequence[str], keys: Sequence[str]) -> list[dict[str, float]]:
+        """Return for each text the cosines of these entries. Raises ModelUnavailable."""
+        return [self.service.cosines_of(text, keys) for text in texts]
 
     def find_as_typed(self, text: str, count: int, filters: Filters | None) -> tuple[list[Hit], bool]:
         """Return up to `count` hits for what was typed so far, and whether meaning had a say in it.

@@ -31,7 +31,7 @@ FOLDS = 5
 # On the folds that thresholds are chosen on, at most this share may be answered without cause.
 FALSE_ANSWERS = 0.02
 NEAR = [round(0.30 + 0.02 * step, 2) for step in range(21)]
-SUPPORTED = [round(1.0 + 0.05 * step, 2) for step in range(15)]
+SUPPORTED = [round(1.2 + 0.05 * step, 2) for step in range(31)]
 
 
 @dataclass
@@ -80,10 +80,9 @@ def asked(command: list[str], base: Path, output: dict[str, Any]) -> Result:
 
 def collected(base: Path, outputs: Sequence[dict[str, Any]]) -> list[Result]:
     """Return what answers each output however weak the evidence is."""
-    from rekall.commands.pipe import answers_to
+    from rekall.commands.answering import answers_to
     from rekall.commands.room import Room
     from rekall.config import Base, Config
-    from rekall.error_lines import error_lines
     from rekall.evidence import Thresholds, question
     from rekall.printed import plain_lines
 
@@ -91,7 +90,7 @@ def collected(base: Path, outputs: Sequence[dict[str, Any]]) -> list[Result]:
     results = []
     with Room(Base(base, "option"), Config(Path("none"), {})) as room:
         for output in outputs:
-            about = question(error_lines(plain_lines(output["text"].encode())))
+            about = question(plain_lines(output["text"].encode()))
             hits = answers_to(room, about, enough=weakest)
             results.append(Result(output, [(hit.id, hit.score, str(hit.arm)) for hit in hits]))
     return results
@@ -99,11 +98,8 @@ def collected(base: Path, outputs: Sequence[dict[str, Any]]) -> list[Result]:
 
 def limited(result: Result, near: float, supported: float) -> Result:
     """Return what would have answered above these thresholds."""
-    from rekall.evidence import COSINE_WEIGHT
-
     least = {"exact": near, "near": near}
-    other = supported / (1 + COSINE_WEIGHT)
-    return Result(result.output, [hit for hit in result.hits if hit[1] >= least.get(hit[2], other)])
+    return Result(result.output, [hit for hit in result.hits if hit[1] >= least.get(hit[2], supported)])
 
 
 def scores(results: Sequence[Result]) -> dict[str, float]:

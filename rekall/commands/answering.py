@@ -1,0 +1,88 @@
+"""Which entries answer a failing output: what the base knows of it is gathered here, and judged in evidence.
+
+First the error itself is looked up, among all entries and without reading any. Only where none holds it exactly, the
+entries without an error text are asked about, by words and by meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from rekall.commands.room import Room
+from rekall.error_lines import ErrorLine
+from rekall.error_table import KnownError
+from rekall.evidence import (
+    CALIBRATED,
+    Question,
+    Ranked,
+    Support,
+    Thresholds,
+    by_error,
+    by_support,
+    by_whole_text,
+    forms_of,
+    stem,
+    weigh_names,
+)
+from rekall.fingerprint import ErrorText, Fingerprint
+from rekall.query import Filters, terms
+from rekall.ranking import POOL, Hit
+from rekall.words import Matches
+
+# Errors that are compared with each of the first lines; entries that each way to ask puts forward.
+_ALIKE, _ABOUT = 60, 20
+
+
+def answers_to(
+    room: Room, asked: Question, filters: Filters | None = None, arm: str = "both", enough: Thresholds = CALIBRATED
+) -> list[Hit]:
+    """Return the entries that answer an output, best first; none without evidence.
+
+    Cost: an index look-up for each error line and one by the words of each of the first; where no entry holds the
+    error itself, two encodes and four searches for each of the first lines, and up to 80 entries read for it.
+    """
+    database, ranked = room.reading(), Ranked()
+    if database.is_empty():
+        return []
+    unread = database.unread_errors(filters)
+    known = [*database.errors_with(asked.prints, filters), *unread]
+    for _line, print_ in asked.asked:
+        known += database.errors_like(print_, _ALIKE, filters)
+    by_error(asked, _by_entry(known), enough.near, ranked)
+    unmarked = [one for one in (*database.plain_errors(filters), *unread) if not one.error.mark]
+    by_whole_text(asked, _by_entry(unmarked), ranked)
+    if not ranked.is_certain:
+        supports = [_support(room, line, print_, filters, arm) for line, print_ in asked.asked]
+        entries = database.get_many([*dict.fromkeys(key for _support, keys in supports for key in keys)])
+        by_support([support for support, _keys in supports], {entry.id: entry for entry in entries}, enough, ranked)
+    weigh_names(asked, {entry.id: entry for entry in database.get_many([*ranked.found])}, ranked)
+    return ranked.hits()
+
+
+def _by_entry(known: Iterable[KnownError]) -> dict[str, list[ErrorText]]:
+    found: dict[str, list[ErrorText]] = {}
+    for one in known:
+        found.setdefault(one.id, []).append(one.error)
+    return found
+
+
+def _support(
+    room: Room, line: ErrorLine, print_: Fingerprint, filters: Filters | None, arm: str
+) -> tuple[Support, list[str]]:
+    """Return what words and meaning say about a line, asked in two ways, and the entries that they put forward."""
+    forms = forms_of(line, print_)
+    database = room.reading()
+    words = [{} if arm == "meaning" else _shares(database.search_words(form, POOL, filters)) for form in forms]
+    near = None if arm == "words" else room.nearest(forms, _ABOUT, filters)
+    keys = list(dict.fromkeys(key for found in (*words, *(near or ())) for key in list(found)[:_ABOUT]))
+    cosines = room.cosines(forms, keys) if near is not None else None
+    rarities = database.words.rarities(terms(" ".join(forms)))
+    return Support(
+        line.mark, print_, forms, words, cosines, {stem(word): rare for word, rare in rarities.items()}
+    ), keys
+
+
+def _shares(matches: Matches) -> Mapping[str, float]:
+    """Return for each entry the share of what the words could have scored at most, 0 to 1."""
+    most = max([matches.ideal, *(score for _key, score in matches.found)])
+    return {key: score / most for key, score in matches.found} if most else {}
