@@ -68,7 +68,9 @@ _PASSED = _any(
 
 # What tools say beside their errors: hints, notes, and log lines of the lower levels.
 _REMARK = _any(
-    r"^(?:N|I): |^(?:hint|note|help|info|debug|remark)\b\s*:|^\s*= (?:note|help)|[:)] (?:note|remark|info): ",
+    r"^(?:N|I): |^(?:hint|note|help|info|debug|remark)\b\s*:|^\s*= (?:note|help)(?!: \S{0,40}\bld: )"
+    r"|[:)] (?:note|remark|info): ",
+    r"^\S{1,200}:\d+: in (?:main chunk|function|method|block|upvalue|local|field)\b",  # Lua: where it was
     r"^\W{0,3}(?:INFO|DEBUG|TRACE|NOTICE|VERBOSE)\b(?!.{0,40}\b(?:ERROR|FATAL)\b)|^level=(?:info|debug)\b",
 )
 
@@ -95,6 +97,7 @@ _ECHO = _any(
     r"^tar(?: \(child\))?: (?:Exiting with failure|Error is not recoverable|Child returned status)",
     r"^Process completed with exit code",
     r"^× .*(?:did not run successfully|Encountered error)|^(?:npm ERR!|npm error)\s+(?:To see a|npm )",
+    r"^APPLICATION FAILED TO START|^== Compilation error in file|^Execution of \S+ aborted",
     r"^(?:Base)?ExceptionGroup: |^BEGIN failed--compilation aborted",
     r"^Could not (?:import runpy|fetch URL)|^fatal error: too many errors|^\d+ errors?$|^Found [1-9]\d* errors?",
     r"^Error: (?:Process completed|The process .* failed)|^\[ERR(?:OR)?_[A-Z]*LIFECYCLE\]|^curl: try 'curl",
@@ -108,7 +111,7 @@ _EXCEPTION = re.compile(
     r"|Timeout|Refused"
     r"|NotFound|Exists|Failure|Denied)(?: \[[\w-]+\])?(?::(?!:)|\s*$)"
     r"|(?:Caused by|Exception in thread|Unhandled exception|Uncaught )\b.{0,2}\S"
-    r"|E\s{2,}(?:assert|[A-Z]\w*(?:Error|Exception)\b)"
+    r"|E\s{2,}(?:assert|[A-Z]\w*(?:Error|Exception)\b)|Failure/Error: "
 )
 _WARNING_NAME = re.compile(r"(?:[\w$]+\.){0,12}\w*Warning\b")
 
@@ -183,6 +186,7 @@ _NAMED = _any(
     r"^\W?(?:[\w.-]{1,30}: )?(?:Failed to|Unable to|Could not|Couldn't|Cannot|Can't|Job for \S+ failed"
     r"|Unit \S+ (?:could )?not (?:be )?found)\b",
     r"^(?:unknown|invalid|unrecognized|unsupported|illegal|unexpected|missing) \S+.{0,40}[:'\"`]",
+    r"^\*\* \([A-Z][\w.]*\) |\battempt to \w+ (?:a|an) \w+ value\b|^\* What went wrong:$",  # Elixir, Lua, Gradle
     r"^! \[(?:remote )?rejected\]|^CONFLICT \(|^Auto-merg\w+ failed|^Automatic merge failed|^The command '.*' returned",
     flags=re.IGNORECASE,
 )
@@ -200,6 +204,7 @@ _WORDED = _any(
     r"|did you mean)\b",
     r"\b(?:required|expected|deprecated|locked|busy|exceed\w*|overflow|insufficient|bad(?=\s)|wrong|violates?|duplicate"
     r"|redefin\w+)\b",
+    r"\bat \S{1,200} line \d+\.?\s*$",  # Perl
     r"^[\w./\\-]{1,200}\.\w{1,5}:\d+(?::\d+)?: \S",  # Go and many others: the place, then the message
     flags=re.IGNORECASE,
 )

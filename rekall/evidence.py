@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise
 
@@ -50,7 +50,7 @@ class Thresholds:
     """
 
     near: float = 0.50
-    supported: float = 1.95
+    supported: float = 2.20
     words_alone: float = 1.40
 
 
@@ -108,8 +108,8 @@ class Ranked:
 
     @property
     def is_certain(self) -> bool:
-        """Whether an entry holds one of the causes exactly."""
-        return any(hit.arm == "exact" and order > 2.5 for order, hit in self.found.values())
+        """Whether an entry holds one of the causes, or as good as that."""
+        return any(order >= 2 + _TOLD for order, _hit in self.found.values())
 
     def hits(self) -> list[Hit]:
         """Return the hits, best first, ties by id."""
@@ -120,13 +120,19 @@ class Ranked:
 
 
 def by_error(asked: Question, known: Mapping[str, Iterable[ErrorText]], near: float, ranked: Ranked) -> None:
-    """Add the entries one of whose errors is one of the lines, or nearly."""
+    """Add the entries one of whose errors is one of the lines, or nearly one of the first."""
+    places = {print_: place for place, print_ in enumerate(asked.prints)}
+    compared = {print_ for _line, print_ in asked.asked}
     for key, errors in known.items():
         for error in dict.fromkeys(errors):
-            for place, (line, print_) in enumerate(asked.lines):
-                score = _alike(print_, error.fingerprint)
+            scores = {print_: _alike(print_, error.fingerprint) for print_ in compared}
+            if error.fingerprint in places:
+                scores[error.fingerprint] = 1.0
+            for print_, score in scores.items():
                 if score >= near:
-                    order = 2.0 + score - _LATER * min(place, 8) - _ECHOED * (line.mark == Mark.ECHO)
+                    place = places[print_]
+                    order = 2.0 + score - _LATER * min(place, 8)
+                    order -= _ECHOED * (asked.lines[place][0].mark == Mark.ECHO)
                     arm = "exact" if score == 1.0 else "near"
                     ranked.add(order + _GIVEN * (error.part >= 0), Hit(key, round(score, 6), arm=arm))
 
@@ -177,23 +183,25 @@ def _said(entry: Entry) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """What was found out about one line and the entries that may be about it.
+    """What words and meaning say of entries that may be about one line.
 
-    `words` and `cosines` are of two ways to ask: the fingerprint, and the line as one would ask about it; each by
-    entry, 0 to 1. `rarities` has how rare the words of both are. Without a model there are no cosines.
+    `words` is the share of what the fingerprint's words could have scored, `cosines` are those of the line as one would
+    ask about it (None: no model), each by entry, 0 to 1. `rarities` has how rare the words are, without their endings.
     """
 
-    mark: Mark
+    line: ErrorLine
     print_: Fingerprint
-    forms: Sequence[str]
-    words: Sequence[Mapping[str, float]]
-    cosines: Sequence[Mapping[str, float]] | None
+    words: Mapping[str, float]
+    cosines: Mapping[str, float] | None
     rarities: Mapping[str, float]
 
-
-def forms_of(line: ErrorLine, print_: Fingerprint) -> tuple[str, str]:
-    """Return the two ways to ask about a line."""
-    return print_.text, as_question(line.text)
+    @property
+    def told(self) -> list[dict[Part, float]]:
+        """The two ways to say the line, each as the parts that may be told elsewhere and their weights."""
+        return [
+            {part: _rarity(part, self.rarities) for part in about_parts(form)}
+            for form in (self.print_.text, as_question(self.line.text))
+        ]
 
 
 def by_support(supports: Sequence[Support], entries: Mapping[str, Entry], enough: Thresholds, ranked: Ranked) -> None:
@@ -201,30 +209,34 @@ def by_support(supports: Sequence[Support], entries: Mapping[str, Entry], enough
 
     An entry whose title was printed, all of it, needs no more evidence: its title is its error text.
     """
-    plain = {key: entry for key, entry in entries.items() if not entry.errors}
-    abouts = {key: [about_parts(line) for line in about_lines(entry)] for key, entry in plain.items()}
+    abouts = {key: [about_parts(line) for line in about_lines(e)] for key, e in entries.items() if not e.errors}
     for support in supports:
         for key, entry in entries.items():
-            if is_told_in(fingerprint(entry.title), support.print_):
+            if _is_printed(entry.title, support.print_):
                 ranked.add(2.0 + _TOLD, Hit(key, _TOLD, arm="near"))
-        scored = {key: _supported(support, key, abouts[key]) for key in plain}
-        others = sorted((score for score, _hit in scored.values()), reverse=True)[_OTHERS : _OTHERS + 1]
-        usual = max([_LEAST_OTHER, *others])
+        scored = _scored(support, abouts)
+        others = sorted((score for score, _hit in scored), reverse=True)[_OTHERS : _OTHERS + 1]
         least = enough.words_alone if support.cosines is None else enough.supported
-        for score, hit in scored.values():
-            total = 2 * score - usual - _WARNED * (support.mark == Mark.WARNING)
+        for score, hit in scored:
+            total = 2 * score - max([_LEAST_OTHER, *others]) - _WARNED * (support.line.mark == Mark.WARNING)
             if total >= least:
-                ranked.add(total / 10, Hit(hit.id, round(total, 6), hit.words, cosine=hit.cosine, arm=hit.arm))
+                ranked.add(total / 10, replace(hit, score=round(total, 6)))
 
 
-def _supported(support: Support, key: str, about: Sequence[frozenset[Part]]) -> tuple[float, Hit]:
-    words = sum(found.get(key, 0.0) for found in support.words) / 2
-    told = sum(share_told(form, about, support.rarities) for form in support.forms) / 2
-    cosine = None if support.cosines is None else sum(found.get(key, 0.0) for found in support.cosines) / 2
-    arm = "words" if cosine is None or words > cosine else "meaning"
-    return words + told + (cosine or 0.0), Hit(
-        key, 0.0, round(words, 6), cosine=None if cosine is None else round(cosine, 6), arm=arm
-    )
+def _is_printed(title: str, print_: Fingerprint) -> bool:
+    first = title.partition(" ")[0].lower()
+    return first in print_.words and is_told_in(fingerprint(title), print_)
+
+
+def _scored(support: Support, abouts: Mapping[str, Sequence[frozenset[Part]]]) -> list[tuple[float, Hit]]:
+    told, scored = support.told, []
+    for key, about in abouts.items():
+        words = support.words.get(key, 0.0)
+        cosine = None if support.cosines is None else support.cosines.get(key, 0.0)
+        score = words + (cosine or 0.0) + sum(share_told(form, about) for form in told) / len(told)
+        arm = "words" if cosine is None or words > cosine else "meaning"
+        scored.append((score, Hit(key, 0.0, round(words, 6), cosine=cosine, arm=arm)))
+    return scored
 
 
 def about_lines(entry: Entry) -> list[str]:
@@ -233,12 +245,12 @@ def about_lines(entry: Entry) -> list[str]:
     return [line for line in re.split(r"[.\n]", text[:4000]) if line.strip()][:_ABOUT_LINES]
 
 
-def share_told(form: str, about: Sequence[frozenset[Part]], rarities: Mapping[str, float]) -> float:
+def share_told(form: Mapping[Part, float], about: Sequence[frozenset[Part]]) -> float:
     """Return the share of a line, 0 to 1, that stands in one line of an entry; rare words and neighbours count."""
-    parts = about_parts(form)
-    weights = {part: _rarity(part, rarities) for part in parts}
-    whole = sum(weights.values())
-    return max((sum(weights[part] for part in parts & line) for line in about), default=0.0) / whole if whole else 0.0
+    whole = sum(form.values())
+    return (
+        max((sum(form[part] for part in form.keys() & line) for line in about), default=0.0) / whole if whole else 0.0
+    )
 
 
 def _rarity(part: Part, rarities: Mapping[str, float]) -> float:

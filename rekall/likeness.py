@@ -25,12 +25,17 @@ TELLING = 5.0
 _PHRASES = re.compile(rf"\b(?:{SYSTEM})\b", re.IGNORECASE)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def parts(print_: Fingerprint) -> frozenset[Part]:
     """Return what lines are compared by: the words, and each two neighbours."""
     text = _PHRASES.sub(lambda phrase: phrase.group().replace(" ", "_"), " ".join(print_.words))
     words = text.split(" ")
     return frozenset((*words, *pairwise(words)))
+
+
+@lru_cache(maxsize=8192)
+def _whole(print_: Fingerprint) -> float:
+    return weight(parts(print_))
 
 
 def weight(some: Iterable[Part]) -> float:
@@ -43,7 +48,7 @@ def weight(some: Iterable[Part]) -> float:
 
 def tells(print_: Fingerprint) -> float:
     """Return how much a line tells, by its weight: of itself, its codes included."""
-    return weight(parts(print_)) + _CODE_WEIGHT * len(print_.codes)
+    return _whole(print_) + _CODE_WEIGHT * len(print_.codes)
 
 
 def likeness(one: Fingerprint, other: Fingerprint) -> float:
@@ -56,11 +61,11 @@ def likeness(one: Fingerprint, other: Fingerprint) -> float:
     some, others = parts(one), parts(other)
     common = _CODE_WEIGHT * len(one.codes & other.codes)
     coded = 2 * common if common else 2 * _CODE_WEIGHT if one.codes and other.codes else 0.0
-    whole = weight(some) + weight(others) + coded
+    whole = _whole(one) + _whole(other) + coded
     return min(0.999, 2 * (common + weight(some & others)) / whole) if whole else 0.0
 
 
 def is_told_in(text: Fingerprint, line: Fingerprint) -> bool:
     """Tell whether all of `text` stands in `line`, and is enough to be more than a phrase: a message cut short."""
     some = parts(text)
-    return some <= parts(line) and text.codes <= line.codes and weight(some) >= TELLING
+    return some <= parts(line) and text.codes <= line.codes and _whole(text) >= TELLING

@@ -17,7 +17,6 @@ from rekall.evidence import (
     by_error,
     by_support,
     by_whole_text,
-    forms_of,
     question,
     weigh_names,
 )
@@ -98,8 +97,7 @@ def supported(
     """Return which entries are about a line, given what words and meaning say."""
     ranked = Ranked()
     ((error, print_),) = question([line]).asked
-    both = None if cosines is None else (cosines, cosines)
-    found = Support(error.mark, print_, forms_of(error, print_), (words, words), both, {})
+    found = Support(error, print_, words, cosines, {})
     by_support([found], {entry.id: entry for entry in entries}, CALIBRATED, ranked)
     return [(hit.id, hit.arm) for hit in ranked.hits()]
 
@@ -176,7 +174,7 @@ def test_an_entry_with_an_error_text_of_its_own_is_not_answered_by_words(make_en
     ("words", "cosine", "arm"),
     [
         (0.9, 0.8, "words"),
-        (0.4, 0.9, "meaning"),
+        (0.5, 0.9, "meaning"),
         (0.3, 0.4, None),
         (0.0, 0.9, None),
         (0.99, None, "words"),
@@ -199,7 +197,7 @@ def test_who_does_not_stand_out_from_the_others_is_no_answer(make_entry: Callabl
 
 
 def test_a_warning_needs_more_evidence_than_an_error(make_entry: Callable[..., Entry]) -> None:
-    entry, strength = make_entry("Overflow", id="x"), {"x": 0.62}
+    entry, strength = make_entry("Overflow", id="x"), {"x": 0.7}
     assert supported("error: the basket is full", [entry], strength, strength) == [("x", "meaning")]
     assert supported("warning: the basket is full", [entry], strength, strength) == []
 

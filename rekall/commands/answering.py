@@ -20,17 +20,16 @@ from rekall.evidence import (
     by_error,
     by_support,
     by_whole_text,
-    forms_of,
     stem,
     weigh_names,
 )
-from rekall.fingerprint import ErrorText, Fingerprint
+from rekall.fingerprint import ErrorText, Fingerprint, as_question
 from rekall.query import Filters, terms
 from rekall.ranking import POOL, Hit
 from rekall.words import Matches
 
-# Errors that are compared with each of the first lines; entries that each way to ask puts forward.
-_ALIKE, _ABOUT = 60, 20
+# Errors that are compared with each of the first lines; entries that words and meaning put forward, and for how many.
+_ALIKE, _ABOUT, _MOST_ABOUT = 40, 20, 3
 
 
 def answers_to(
@@ -39,7 +38,7 @@ def answers_to(
     """Return the entries that answer an output, best first; none without evidence.
 
     Cost: an index look-up for each error line and one by the words of each of the first; where no entry holds the
-    error itself, two encodes and four searches for each of the first lines, and up to 80 entries read for it.
+    error itself, an encode, two searches and up to 40 entries read for each of the first three lines.
     """
     database, ranked = room.reading(), Ranked()
     if database.is_empty():
@@ -52,9 +51,9 @@ def answers_to(
     unmarked = [one for one in (*database.plain_errors(filters), *unread) if not one.error.mark]
     by_whole_text(asked, _by_entry(unmarked), ranked)
     if not ranked.is_certain:
-        supports = [_support(room, line, print_, filters, arm) for line, print_ in asked.asked]
-        entries = database.get_many([*dict.fromkeys(key for _support, keys in supports for key in keys)])
-        by_support([support for support, _keys in supports], {entry.id: entry for entry in entries}, enough, ranked)
+        supports = [_support(room, line, print_, filters, arm) for line, print_ in asked.asked[:_MOST_ABOUT]]
+        entries = database.get_many([*dict.fromkeys(key for _found, keys in supports for key in keys)])
+        by_support([found for found, _keys in supports], {entry.id: entry for entry in entries}, enough, ranked)
     weigh_names(asked, {entry.id: entry for entry in database.get_many([*ranked.found])}, ranked)
     return ranked.hits()
 
@@ -69,17 +68,14 @@ def _by_entry(known: Iterable[KnownError]) -> dict[str, list[ErrorText]]:
 def _support(
     room: Room, line: ErrorLine, print_: Fingerprint, filters: Filters | None, arm: str
 ) -> tuple[Support, list[str]]:
-    """Return what words and meaning say about a line, asked in two ways, and the entries that they put forward."""
-    forms = forms_of(line, print_)
-    database = room.reading()
-    words = [{} if arm == "meaning" else _shares(database.search_words(form, POOL, filters)) for form in forms]
-    near = None if arm == "words" else room.nearest(forms, _ABOUT, filters)
-    keys = list(dict.fromkeys(key for found in (*words, *(near or ())) for key in list(found)[:_ABOUT]))
-    cosines = room.cosines(forms, keys) if near is not None else None
-    rarities = database.words.rarities(terms(" ".join(forms)))
-    return Support(
-        line.mark, print_, forms, words, cosines, {stem(word): rare for word, rare in rarities.items()}
-    ), keys
+    """Return what words and meaning say about a line, and the entries that they put forward."""
+    database, text = room.reading(), as_question(line.text)
+    words = {} if arm == "meaning" else _shares(database.search_words(print_.text, POOL, filters))
+    near = None if arm == "words" else room.nearest(text, _ABOUT, filters)
+    keys = list(dict.fromkeys([*list(words)[:_ABOUT], *(near or ())]))
+    cosines = None if near is None else near | room.cosines(text, [key for key in keys if key not in near])
+    rarities = database.words.rarities(terms(f"{print_.text} {text}"))
+    return Support(line, print_, words, cosines, {stem(word): rare for word, rare in rarities.items()}), keys
 
 
 def _shares(matches: Matches) -> Mapping[str, float]:

@@ -309,24 +309,21 @@ class Room:
         self.note(_("searching by words only: {reason}").format(reason=error))
         return self._by_words(text, count, filters)
 
-    def nearest(self, texts: Sequence[str], count: int, filters: Filters | None) -> list[dict[str, float]] | None:
-        """Return for each text the entries nearest in meaning with their cosines; None without a model: it is said."""
+    def nearest(self, text: str, count: int, filters: Filters | None) -> dict[str, float] | None:
+        """Return the entries nearest in meaning with their cosines; None without a model, which is said."""
         from rekall.embeddings import LONGEST_CAUGHT_UP
 
         try:
             self.catch_up(LONGEST_CAUGHT_UP)
-            found = []
-            for text in texts:
-                self.check_wanted()
-                found.append(self.service.nearest(text, count, filters))
-            return found
+            self.check_wanted()
+            return self.service.nearest(text, count, filters)
         except ModelUnavailable as error:
             self.note(_("searching by words only: {reason}").format(reason=error))
             return None
 
-    def cosines(self, texts: Sequence[str], keys: Sequence[str]) -> list[dict[str, float]]:
-        """Return for each text the cosines of these entries. Raises ModelUnavailable."""
-        return [self.service.cosines_of(text, keys) for text in texts]
+    def cosines(self, text: str, keys: Sequence[str]) -> dict[str, float]:
+        """Return the cosines of a text and these entries. Raises ModelUnavailable."""
+        return self.service.cosines_of(text, keys) if keys else {}
 
     def find_as_typed(self, text: str, count: int, filters: Filters | None) -> tuple[list[Hit], bool]:
         """Return up to `count` hits for what was typed so far, and whether meaning had a say in it.
