@@ -23,7 +23,9 @@ MAX_TERMS = 400
 MOST_COMPOUNDS, MOST_PARTS = 8, 8
 
 _WORD = re.compile(r"[^\W_]+")
-_COMPOUND = re.compile(r"(?<![^\W_])[^\W_]+(?:[._:/\\@-]+[^\W_]+)+")
+_COMPOUND = re.compile(r"(?<![^\W_])(?<!\w[.:/@-])[^\W_]+(?:(?:::|_+|[.:/\\@-])[^\W_]+)+")
+# `built-in` and `read/write` are prose; with a dash in front, or a third part, they are names.
+_PROSE = re.compile(r"[^\W_]+[-/][^\W_]+")
 _AGO = re.compile(r"(\d{1,6})\s*(min|h|d|w|m|y)")
 _HOURS = {"min": 1 / 60, "h": 1, "d": 24, "w": 24 * 7, "m": 24 * 30.44, "y": 24 * 365.25}
 
@@ -71,7 +73,12 @@ def compounds(text: str) -> list[str]:
 
     FTS5 takes them apart, in entries as in queries; next to each other their words are the whole name again.
     """
-    found = _COMPOUND.findall(unicodedata.normalize("NFC", clean_text(text)))
+    composed = unicodedata.normalize("NFC", clean_text(text))
+    found = [
+        name[0]
+        for name in _COMPOUND.finditer(composed)
+        if composed[max(0, name.start() - 1) : name.start()] in ("-", "/") or not _PROSE.fullmatch(name[0])
+    ]
     phrases = (" ".join(_WORD.findall(name)[:MOST_PARTS]).lower() for name in found)
     return list(dict.fromkeys(phrases))[:MOST_COMPOUNDS]
 

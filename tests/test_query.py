@@ -273,9 +273,11 @@ def test_what_a_phrase_asks_fts5_is_words_between_quotes(text: str) -> None:
         ("max_open_files", ["max open files"]),
         ("std::unique_ptr at 10.0.0.1:5432", ["std unique ptr", "10 0 0 1 5432"]),
         ("getAllVectors C++ --force x", []),
-        ("a-b a-b", ["a b"]),
+        ("--a-b --a-b", ["a b"]),
+        ("built-in 9-ball and/or for...in", []),
+        ("create-react-app src/main.c /etc/hosts", ["create react app", "src main c", "etc hosts"]),
         ("/etc/nginx/nginx.conf", ["etc nginx nginx conf"]),
-        (" ".join(f"a{i}-b" for i in range(20)), [f"a{i} b" for i in range(8)]),
+        (" ".join(f"a{i}.b" for i in range(20)), [f"a{i} b" for i in range(8)]),
     ],
 )
 def test_names_of_several_words_are_known_whole(text: str, names: list[str]) -> None:
