@@ -97,7 +97,7 @@ def supported(
     """Return which entries are about a line, given what words and meaning say."""
     ranked = Ranked()
     ((error, print_),) = question([line]).asked
-    found = Support(error, print_, words, cosines, {})
+    found = Support(error, print_, words, cosines)
     by_support([found], {entry.id: entry for entry in entries}, CALIBRATED, ranked)
     return [(hit.id, hit.arm) for hit in ranked.hits()]
 
@@ -197,7 +197,7 @@ def test_who_does_not_stand_out_from_the_others_is_no_answer(make_entry: Callabl
 
 
 def test_a_warning_needs_more_evidence_than_an_error(make_entry: Callable[..., Entry]) -> None:
-    entry, strength = make_entry("Overflow", id="x"), {"x": 0.7}
+    entry, strength = make_entry("Overflow", id="x"), {"x": 0.6}
     assert supported("error: the basket is full", [entry], strength, strength) == [("x", "meaning")]
     assert supported("warning: the basket is full", [entry], strength, strength) == []
 
