@@ -90,6 +90,18 @@ def as_match(phrase: str) -> str:
     return " AND ".join(f'"{part}"' for part in (words, *signed_words(composed).split()) if part)
 
 
+def restricted(match: str, filters: Filters | None) -> str:
+    """Return an FTS5 query for what `match` finds among the entries that hold the phrases and lack the others.
+
+    The same as rows.condition says, without a list of all the entries that may be found.
+    """
+    for phrase in filters.phrases if filters else ():
+        match = f"({match}) AND {as_match(phrase)}"
+    for phrase in filters.without if filters else ():
+        match = f"({match}) NOT ({as_match(phrase)})"
+    return match
+
+
 def parse_time(text: str, moment: datetime | None = None, zone: tzinfo | None = None) -> str:
     """Return the UTC second that `30d`, `2w`, `6h`, `2026-11-01` or an ISO 8601 time names.
 
