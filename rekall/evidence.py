@@ -20,8 +20,10 @@ from rekall.ranking import Hit
 
 # The first error lines are what an output is about; so many are searched for, one by one.
 MOST_ASKED = 4
-# A later line is worth a little less, an echo less than any cause, so that the root cause is answered first.
+# A later line is worth a little less, a warning beside errors less than what is near to a cause, an echo less than any
+# cause: so the root cause is answered first.
 _LATER = 0.02
+_BESIDE = 0.5
 _ECHOED = 1.0
 # Of equals those come first that name the same things, and those whose error was given, not told in prose.
 _NAMED_ALIKE, _GIVEN = 0.009, 0.001
@@ -119,6 +121,7 @@ def by_error(asked: Question, known: Mapping[str, Iterable[ErrorText]], near: fl
     """Add the entries one of whose errors is one of the lines, or nearly one of the first."""
     places = {print_: place for place, print_ in enumerate(asked.prints)}
     compared = {print_ for _line, print_ in asked.asked}
+    worth = {place: _worth(asked, place) for place in places.values()}
     for key, errors in known.items():
         for error in dict.fromkeys(errors):
             scores = {print_: _alike(print_, error.fingerprint) for print_ in compared}
@@ -126,11 +129,16 @@ def by_error(asked: Question, known: Mapping[str, Iterable[ErrorText]], near: fl
                 scores[error.fingerprint] = 1.0
             for print_, score in scores.items():
                 if score >= near:
-                    place = places[print_]
-                    order = 2.0 + score - _LATER * min(place, 8)
-                    order -= _ECHOED * (asked.lines[place][0].mark == Mark.ECHO)
+                    order = 2.0 + score + worth[places[print_]]
                     arm = "exact" if score == 1.0 else "near"
                     ranked.add(order + _GIVEN * (error.part >= 0), Hit(key, round(score, 6), arm=arm))
+
+
+def _worth(asked: Question, place: int) -> float:
+    """Return what a line counts beside the first cause: less, the later it comes and the less it says."""
+    mark, best = asked.lines[place][0].mark, asked.lines[0][0].mark
+    less = _ECHOED if mark == Mark.ECHO else _BESIDE if mark == Mark.WARNING and best < Mark.WARNING else 0.0
+    return -less - _LATER * min(place, 8)
 
 
 def _alike(line: Fingerprint, known: Fingerprint) -> float:

@@ -115,6 +115,15 @@ def test_the_root_cause_is_answered_before_its_echoes(make_entry: Callable[..., 
     assert asked(output, entries) == [("root", "exact"), ("second", "exact"), ("echo", "exact")]
 
 
+def test_what_is_near_to_the_cause_comes_before_a_warning_beside_it(make_entry: Callable[..., Entry]) -> None:
+    entries = [
+        make_entry(id="warning", errors=("a.c:1: warning: unused variable 'x' in the basket",)),
+        make_entry(id="cause", errors=("a.c:1: error: unknown type name 'x' here, there and elsewhere",)),
+    ]
+    output = "b.c:1: warning: unused variable 'y' in the basket\nb.c:2:2: error: unknown type name 'y' here and there"
+    assert asked(output, entries) == [("cause", "near"), ("warning", "exact")]
+
+
 def test_an_echo_in_a_pasted_log_is_no_evidence_for_its_cause(make_entry: Callable[..., Entry]) -> None:
     log = "a.c:1:1: error: unknown type name 'x'\nmake: *** [Makefile:1: a.o] Error 2"
     output = "b.c:9:9: error: quite another mishap befell us\nmake: *** [Makefile:7: b.o] Error 1"
