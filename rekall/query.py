@@ -19,6 +19,8 @@ from rekall.language import _
 # Beyond this many different words a query is a pasted document; its first words name it well enough.
 MAX_TERMS = 400
 
+# Filters of one kind beyond these are of a pasted document, and would be more than SQLite takes.
+MOST_OF_A_KIND = 30
 # Of a query, so many identifiers are also looked up whole, each by its first parts.
 MOST_COMPOUNDS, MOST_PARTS = 8, 8
 
@@ -167,7 +169,7 @@ class _Parts:
     @property
     def filters(self) -> Filters:
         """What is in force."""
-        of = {name: tuple(values) for name, values in self._lists.items()}
+        of = {name: tuple(dict.fromkeys(values))[:MOST_OF_A_KIND] for name, values in self._lists.items()}
         return Filters(of["type"], of["tag"], of["project"], **self._times, phrases=of["phrase"], without=of["not"])
 
 
