@@ -19,12 +19,12 @@ SOURCES = sorted((REPOSITORY / "rekall").rglob("*.py"))
 
 LAYERS = (
     "rekall errors entry config protocol query language typed_line usage completion frames places stdin_pipe memory "
-    "redact printed error_marks error_lines likeness shellinit",
-    "schema rows words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
-    "old_rekall base_parts base_file db client",
+    "redact printed error_marks error_lines fingerprint likeness shellinit",
+    "schema rows typos words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
+    "old_rekall migrations base_parts error_table base_file db client",
     "verify nearness embeddings ranking evidence capture exchange render",
-    "commands commands.complete commands.find commands.keep commands.move commands.pick commands.pipe commands.room "
-    "commands.showing commands.tend commands.serve",
+    "commands commands.answering commands.complete commands.find commands.keep commands.move commands.pick "
+    "commands.pipe commands.room commands.showing commands.tend commands.serve",
     "cli __main__ door fzf rooms embedder socket_sink pool conversation server desk screens interactive sheet "
     "picker_view preview clipboard picking picker_keys picker repl repl_history repl_words",
 )

@@ -44,6 +44,8 @@ def _index_facts(room: Room) -> dict[str, Any]:
         "pending": database.count_pending(model),
         "model": model,
         "embeddings_vec": vec_state(database),
+        "fingerprints": database.count_fingerprints(),
+        "unread": database.count_unread(),
         "backend": room.config.text("performance.vector_backend"),
         "revision": database.revision(),
         "base": str(room.base.path),
@@ -74,7 +76,8 @@ def _verify(room: Room, request: Request, response: Response) -> None:
         response.status = ERROR
     if request.options.json:
         named = [{"check": finding.check, "detail": finding.detail} for finding in findings]
-        counts = {name: facts[name] for name in ("entries", "vectors", "pending", "embeddings_vec")}
+        names = ("entries", "vectors", "pending", "fingerprints", "unread", "embeddings_vec")
+        counts = {name: facts[name] for name in names}
         response.json({"in_step": not findings, "findings": named, **counts})
         return
     for finding in findings:
