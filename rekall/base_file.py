@@ -1,7 +1,8 @@
 """The file itself: whose it is, how it is made, and what to say when it cannot be used.
 
-A base of ours bears schema.APPLICATION_ID. A file without one whose version is 11 or 12 is an older
-rekall's and is carried over, after a backup beside it. Everything else is refused untouched.
+A base of ours bears schema.APPLICATION_ID; one of an earlier version is brought up to this one. A file without one
+whose version is 11 or 12 is an older rekall's and is carried over. Both after a backup beside it. Everything else is
+refused untouched.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def settle(
 ) -> Path | None:
     """Make sure that `connection` speaks to a base of this version; return the backup if one was made.
 
-    An empty file becomes a base; an older rekall's base is carried over in one transaction, and is
+    An empty file becomes a base; an earlier base is carried over in one transaction, and is
     left as it was if that fails. Raises BaseRefused.
     """
     connection.execute("BEGIN")  # one view of the file, even while another process makes or carries it over
@@ -85,7 +86,7 @@ def settle(
     connection.execute("COMMIT")
     if found.is_ours:
         return None
-    if not found.is_empty and not found.is_older:
+    if not found.is_empty and not found.is_earlier:
         raise BaseRefused(_refusal(path, found))
     connection.execute("PRAGMA foreign_keys = OFF")  # cannot be switched inside a transaction
     connection.execute("PRAGMA legacy_alter_table = ON")  # renames leave other tables' references alone
@@ -97,9 +98,9 @@ def settle(
             found = _look(connection)  # asked again: another process may have been faster
             if found.is_empty:
                 schema.create(connection)
-            elif found.is_older:
+            elif found.is_earlier:
                 assert path is not None
-                backup = _carry_over(connection, path, found.version, copy)
+                backup = _carry_over(connection, path, found, copy)
             elif not found.is_ours:
                 raise BaseRefused(_refusal(path, found))
         if path is not None:
@@ -128,19 +129,23 @@ def use_write_ahead_log(connection: schema.Connection) -> None:
         time.sleep(0.01)
 
 
-def _carry_over(connection: schema.Connection, path: Path, version: int, copy: Callable[[Path, Path], None]) -> Path:
+def _carry_over(connection: schema.Connection, path: Path, found: _Found, copy: Callable[[Path, Path], None]) -> Path:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     names = (
-        path.with_name(f"{path.name}.v{version}-{stamp}{more}.bak") for more in ("", *map("-{}".format, range(2, 99)))
+        path.with_name(f"{path.name}.v{found.version}-{stamp}{more}.bak")
+        for more in ("", *map("-{}".format, range(2, 99)))
     )
     backup = next(name for name in names if not name.exists())
     copy(path, backup)
     try:
-        old_rekall.carry_over(connection)
+        if found.is_older:
+            old_rekall.carry_over(connection)
+        else:
+            schema.migrate(connection, found.version)
     except Exception as error:
         raise BaseUnusable(
             _(
-                "base {path} of the older rekall could not be carried over ({error}); "
+                "base {path} of an earlier rekall could not be carried over ({error}); "
                 "it is as it was, and a backup is at {backup}"
             ).format(path=path, error=" ".join(str(error).split()), backup=backup)
         ) from error
@@ -164,6 +169,11 @@ class _Found:
     @property
     def is_empty(self) -> bool:
         return (self.application, self.version) == (0, 0) and not self.has_tables
+
+    @property
+    def is_earlier(self) -> bool:
+        """Whether it is a base of ours, or of the older rekall, that can be carried over."""
+        return self.is_older or (self.application == schema.APPLICATION_ID and self.version in schema.MIGRATIONS)
 
     @property
     def is_older(self) -> bool:

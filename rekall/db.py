@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast  # Any: SQL values, and either SQLit
 from rekall import base_file, rows, schema
 from rekall.base_parts import EmbeddingQueue, LinkTable
 from rekall.entry import Entry, is_id
+from rekall.error_table import ErrorTable
 from rekall.errors import BaseRefused, BaseUnusable, EntryNotFound
 from rekall.language import _
 from rekall.query import Filters
@@ -60,7 +61,7 @@ class Changes:
     gone: frozenset[str]
 
 
-class Database(EmbeddingQueue, LinkTable):
+class Database(EmbeddingQueue, LinkTable, ErrorTable):
     """One open base. Use with `with`; every write is one transaction, or joins the one open.
 
     `on_change` is called with the id of each entry written through this object, after the commit.
@@ -69,7 +70,7 @@ class Database(EmbeddingQueue, LinkTable):
     def __init__(self, path: Path | None, on_change: Callable[[str], None] | None = None) -> None:
         """Open the base at `path`, making it if need be; None is an empty base that leaves no trace.
 
-        An older rekall's base is carried over first, after a backup beside it (`backup_before_migration`).
+        An earlier rekall's base is carried over first, after a backup beside it (`backup_before_migration`).
         Raises BaseRefused for a file that is no base of ours, BaseUnusable if it cannot be used.
         """
         self.path = path
@@ -86,6 +87,8 @@ class Database(EmbeddingQueue, LinkTable):
                 self.file = base_file.identity(path) or object()
                 self.backup_before_migration = base_file.settle(self.connection, path, self.transaction, copy_base)
                 self.words = Words(self.connection, lambda: cast(schema.Connection, _connect(":memory:")))
+                if self.backup_before_migration:
+                    self.read_errors()
             except BaseException:
                 self._connection.close()
                 raise

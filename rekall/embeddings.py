@@ -6,6 +6,7 @@ a query by meaning, by words, or by both.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -27,6 +28,8 @@ from rekall.vectors import Matrix, cosines, unit_rows
 CATCH_UP = 32
 # Entries with longer texts (in characters) are embedded by the command that brings them; no query waits for a book.
 LONGEST_CAUGHT_UP = 60_000
+# … and reads the errors of this many: 0.2 ms each.
+ERRORS_READ = 500
 # Entries embedded between two commits: about a second's work, all that an interruption loses.
 BATCH = 25
 # Passages fetched beyond what so many entries usually have, as a factor.
@@ -120,6 +123,14 @@ class EmbeddingService:
         self._models.check_idle()
         return held
 
+    def nearest(self, text: str, k: int, filters: Filters | None = None) -> dict[str, float]:
+        """Return the k entries nearest in meaning to a text with their cosines, best first. Raises ModelUnavailable."""
+        return self._nearest(self.query_vector(text), k, filters)
+
+    def cosines_of(self, text: str, keys: Iterable[str]) -> dict[str, float]:
+        """Return the cosine of a text and each of these entries that has a vector. Raises ModelUnavailable."""
+        return self._cosines(self._source(), keys, self.query_vector(text))
+
     # --- embedding ---
 
     def embed_pending(
@@ -135,6 +146,7 @@ class EmbeddingService:
         Each batch is one transaction: an interruption keeps what was done, and the next call goes on.
         Raises ModelUnavailable. Cost: about 35 ms an entry of 250 tokens.
         """
+        self._database.read_errors(ERRORS_READ if limit is not None else math.inf)
         done = 0
         while limit is None or done < limit:
             revision = self._database.revision()

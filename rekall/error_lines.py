@@ -21,9 +21,10 @@ _TRACEBACK = re.compile(r"([ |+│]*)(?:Exception Group )?Traceback[ ,(]{1,2}mos
 _CHAIN = re.compile(r"(?:During handling of the above exception|The above exception was the direct cause)")
 _BARE_NAME = re.compile(r"[A-Za-z_][\w.]*\s*$")
 # These say where, and the lines below say what: Rust the next one, others those that are indented.
-_SAID_BELOW = re.compile(r"^thread '.*panicked at .*:$")
+_SAID_BELOW = re.compile(r"^thread '.*panicked at .*:$|^error (?:during|while|in) .*:$", re.IGNORECASE)
+_SECTION = re.compile(r"^\* What went wrong:$")  # Gradle: the paragraph below, up to the next such heading
 _GOES_ON = re.compile(
-    r"^CMake Error\b|^error: .*:$|^ERROR: .*:$|^Error: .*:$|^error: the following .*:$", re.IGNORECASE
+    r"^CMake Error\b|^error: .*:$|^error: the following .*:$|\berror:\s*(?:\[[\w-]{1,20}\])?$", re.IGNORECASE
 )
 
 
@@ -86,6 +87,10 @@ def _recognised(lines: Sequence[str]) -> list[ErrorLine]:
 
 def _whole(text: str, lines: Sequence[str], place: int) -> str:
     """Return an error line with those below it that it needs to be understood: CMake says first only where."""
+    if _SECTION.search(text):
+        below = lines[place + 1 : place + 1 + _CONTINUED]
+        end = next((count for count, line in enumerate(below) if line.startswith("* ")), len(below))
+        return " ".join(line.strip(" >") for line in below[:end]) or text
     if _SAID_BELOW.search(text):
         return " ".join([text, *(line.strip() for line in lines[place + 1 : place + 2])])
     if not _GOES_ON.search(text):

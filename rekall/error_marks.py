@@ -10,6 +10,16 @@ from __future__ import annotations
 import re
 from enum import IntEnum
 
+# Words that every message has tell little.
+COMMON = frozenset(
+    re.findall(
+        r"\w+",
+        "a an the of to in on at by for from with and or is are be was were it this that as if you your not no "
+        "error errors err fatal failed failure exception warning line file when while can cannot could has have had "
+        "did do does must may will would should use see than then there which",
+    )
+)
+
 
 class Mark(IntEnum):
     """How a line shows that it is an error; the lower, the sooner it is believed."""
@@ -58,7 +68,9 @@ _PASSED = _any(
 
 # What tools say beside their errors: hints, notes, and log lines of the lower levels.
 _REMARK = _any(
-    r"^(?:N|I): |^(?:hint|note|help|info|debug|remark)\b\s*:|^\s*= (?:note|help)|[:)] (?:note|remark|info): ",
+    r"^(?:N|I): |^(?:hint|note|help|info|debug|remark)\b\s*:|^\s*= (?:note|help)(?!: \S{0,40}\bld: )"
+    r"|[:)] (?:note|remark|info): ",
+    r"^\S{1,200}:\d+: in (?:main chunk|function|method|block|upvalue|local|field)\b",  # Lua: where it was
     r"^\W{0,3}(?:INFO|DEBUG|TRACE|NOTICE|VERBOSE)\b(?!.{0,40}\b(?:ERROR|FATAL)\b)|^level=(?:info|debug)\b",
 )
 
@@ -85,6 +97,7 @@ _ECHO = _any(
     r"^tar(?: \(child\))?: (?:Exiting with failure|Error is not recoverable|Child returned status)",
     r"^Process completed with exit code",
     r"^× .*(?:did not run successfully|Encountered error)|^(?:npm ERR!|npm error)\s+(?:To see a|npm )",
+    r"^APPLICATION FAILED TO START|^== Compilation error in file|^Execution of \S+ aborted",
     r"^(?:Base)?ExceptionGroup: |^BEGIN failed--compilation aborted",
     r"^Could not (?:import runpy|fetch URL)|^fatal error: too many errors|^\d+ errors?$|^Found [1-9]\d* errors?",
     r"^Error: (?:Process completed|The process .* failed)|^\[ERR(?:OR)?_[A-Z]*LIFECYCLE\]|^curl: try 'curl",
@@ -98,7 +111,7 @@ _EXCEPTION = re.compile(
     r"|Timeout|Refused"
     r"|NotFound|Exists|Failure|Denied)(?: \[[\w-]+\])?(?::(?!:)|\s*$)"
     r"|(?:Caused by|Exception in thread|Unhandled exception|Uncaught )\b.{0,2}\S"
-    r"|E\s{2,}(?:assert|[A-Z]\w*(?:Error|Exception)\b)"
+    r"|E\s{2,}(?:assert|[A-Z]\w*(?:Error|Exception)\b)|Failure/Error: "
 )
 _WARNING_NAME = re.compile(r"(?:[\w$]+\.){0,12}\w*Warning\b")
 
@@ -130,8 +143,8 @@ _WARNING = _any(
     flags=re.IGNORECASE,
 )
 
-# The phrases of strerror(3), and of the shells.
-_SYSTEM = (
+# The phrases of strerror(3).
+SYSTEM = (
     r"No such file or directory|Permission denied|Operation not permitted|Connection (?:refused|reset|timed out"
     r"|closed by)"
     r"|Is a directory|Not a directory|File exists|Directory not empty|Device or resource busy|No space left on device"
@@ -142,9 +155,9 @@ _SYSTEM = (
     r"|Cross-device link|Illegal instruction|File name too long|Name or service not known|Bad file descriptor"
     r"|Bad address"
     r"|Temporary failure in name resolution|Host key verification failed|Could not resolve host|Operation timed out"
-    r"|command not found|Unknown command|not recognized as an internal or external command"
     r"|Too many levels of symbolic links"
 )
+_SHELLS = r"command not found|Unknown command|not recognized as an internal or external command"
 _NAMED = _any(
     r"(?<![\w./\\-])(?:fatal error|internal compiler error|internal error|syntax error|parse error|error|fatal|panic"
     r"|critical|emerg|severe|failure)" + _CODE + r"\s?(?:\[[\w-]+\])?\s?(?:!|:(?!:))",
@@ -156,7 +169,7 @@ _NAMED = _any(
     r"|processing|getting)\b",
     r"^Exception |^panic:|^thread '[^']*'(?: \(\d+\))? panicked|^goroutine \d+ \[|^\s*raise \w+"
     r"|^!\s{1,4}\S.*(?:not found|rejected)",
-    r"[:\])(,;-] ?(?:" + _SYSTEM + r")\b|^(?:" + _SYSTEM + r")\s?[:.,(]",
+    r"[:\])(,;-] ?(?:" + SYSTEM + "|" + _SHELLS + r")\b|^(?:" + SYSTEM + "|" + _SHELLS + r")\s?[:.,(]",
     r"^[\w./+-]{1,60}: (?:line \d+: )?\S.{0,200}: (?:not found|inaccessible or not found)\s*$",
     r"\b(?:Segmentation fault|core dumped|Bus error|Floating point exception|Aborted$|stack smashing detected"
     r"|double free)\b",
@@ -173,6 +186,7 @@ _NAMED = _any(
     r"^\W?(?:[\w.-]{1,30}: )?(?:Failed to|Unable to|Could not|Couldn't|Cannot|Can't|Job for \S+ failed"
     r"|Unit \S+ (?:could )?not (?:be )?found)\b",
     r"^(?:unknown|invalid|unrecognized|unsupported|illegal|unexpected|missing) \S+.{0,40}[:'\"`]",
+    r"^\*\* \([A-Z][\w.]*\) |\battempt to \w+ (?:a|an) \w+ value\b|^\* What went wrong:$",  # Elixir, Lua, Gradle
     r"^! \[(?:remote )?rejected\]|^CONFLICT \(|^Auto-merg\w+ failed|^Automatic merge failed|^The command '.*' returned",
     flags=re.IGNORECASE,
 )
@@ -190,6 +204,7 @@ _WORDED = _any(
     r"|did you mean)\b",
     r"\b(?:required|expected|deprecated|locked|busy|exceed\w*|overflow|insufficient|bad(?=\s)|wrong|violates?|duplicate"
     r"|redefin\w+)\b",
+    r"\bat \S{1,200} line \d+\.?\s*$",  # Perl
     r"^[\w./\\-]{1,200}\.\w{1,5}:\d+(?::\d+)?: \S",  # Go and many others: the place, then the message
     flags=re.IGNORECASE,
 )

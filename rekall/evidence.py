@@ -1,46 +1,57 @@
 """Does an entry answer a failing output? Only evidence counts, so that rekall says nothing rather than something. Pure.
 
-The error lines of the output are compared with the error texts of entries: the same fixed words (exact), or nearly the
-same (near). An entry without an error text is judged by its words and its meaning together. Below the thresholds an
-entry does not answer. Fingerprints will find faster what is compared; what is compared, and the thresholds, are here.
+The error lines of the output are compared with the errors that entries know: one fingerprint (exact), or nearly the
+same (near). An entry without an error text is judged by its words and its meaning together, and by how far it stands
+out from the others. Below the thresholds an entry does not answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import pairwise
 
-from rekall.entry import LONG_TEXT_FIELDS, Entry
-from rekall.error_lines import ErrorLine, has_named_error
-from rekall.error_marks import Mark, without_prefix
-from rekall.likeness import Fixed, fixed, is_told_in, likeness
+from rekall.entry import Entry
+from rekall.error_lines import ErrorLine, error_lines
+from rekall.error_marks import COMMON, Mark, without_prefix
+from rekall.fingerprint import ErrorText, Fingerprint, as_question, fingerprint, names, of_entry
+from rekall.likeness import TELLING, Part, is_told_in, likeness, tells, weight
 from rekall.ranking import Hit
-
-# What the cosine weighs beside the words; both are 0 to 1.
-COSINE_WEIGHT = 1.5
 
 # The first error lines are what an output is about; so many are searched for, one by one.
 MOST_ASKED = 4
 # A later line is worth a little less, an echo less than any cause, so that the root cause is answered first.
 _LATER = 0.02
 _ECHOED = 1.0
+# Of equals those come first that name the same things, and those whose error was given, not told in prose.
+_NAMED_ALIKE, _GIVEN = 0.009, 0.001
 # What it counts as if a line holds a whole error text, or a whole title, and more.
 _TOLD = 0.75
-# Lines of an entry's texts that are looked at for errors.
-_MOST_READ = 200
+# A fingerprint that weighs less than a word and a half (`KeyError`) is one error only if it is about the same things.
+_WEAK = 1.5
+# Lines without a mark that are compared with the texts that have none: an output's first ones, and its last ones.
+_FIRST_LINES, _LAST_LINES = 40, 160
+# How far an entry stands out is told by the score of the fifth; where there are fewer, by what a fifth has at least.
+_OTHERS, _LEAST_OTHER = 4, 0.5
+# Warnings are printed where nothing failed, too: more must speak for an entry about one.
+_WARNED = 0.3
+# Lines of an entry that are looked at for what it is about.
+_ABOUT_LINES = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """What is evidence enough. Chosen by `python tests/eval/outputs.py FOLDER --choose`: docs/pipes.md.
 
-    `near`: the likeness of two error lines. `supported`: the words' score and the weighted cosine together.
-    `words_alone`: the words' score where meaning was not compared.
+    `near`: the likeness of two error lines. `supported`: what words, meaning and standing out come to.
+    `words_alone`: the same where meaning was not compared.
     """
 
     near: float = 0.50
-    supported: float = 1.55
-    words_alone: float = 0.7
+    supported: float = 2.20
+    words_alone: float = 1.40
 
 
 CALIBRATED = Thresholds()
@@ -48,91 +59,217 @@ CALIBRATED = Thresholds()
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A failing output, reduced: its error lines with their fixed parts, the root cause first."""
+    """A failing output, reduced: its error lines with their fingerprints, the root cause first.
 
-    lines: tuple[tuple[ErrorLine, Fixed], ...]
+    `others` are lines without a mark, among which a text without one may be found.
+    """
+
+    lines: tuple[tuple[ErrorLine, Fingerprint], ...]
+    others: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        """The error lines as they were printed."""
-        return "\n".join(line.text for line, _fixed in self.lines)
+        """The error lines as they were printed; without any, nothing."""
+        return "\n".join(line.text for line, _print in self.lines)
 
     @property
-    def searches(self) -> list[str]:
-        """What to search for, a text for each of the first lines. A warning is asked about if nothing is worse."""
-        causes = [fixed.text for line, fixed in self.lines if line.mark in (Mark.NAMED, Mark.WORDED)]
-        warnings = [fixed.text for line, fixed in self.lines if line.mark == Mark.WARNING]
-        return list(dict.fromkeys(causes or warnings))[:MOST_ASKED]
+    def prints(self) -> list[Fingerprint]:
+        """The fingerprints of the error lines."""
+        return [print_ for _line, print_ in self.lines]
 
     @property
-    def words(self) -> str:
-        """The words of all lines together."""
-        return " ".join(dict.fromkeys(word for _line, fixed in self.lines for word in fixed.text.split()))
+    def asked(self) -> list[tuple[ErrorLine, Fingerprint]]:
+        """The first lines, to be searched for. A warning is asked about if nothing is worse, an echo never."""
+        causes = [pair for pair in self.lines if pair[0].mark in (Mark.NAMED, Mark.WORDED)]
+        return (causes or [pair for pair in self.lines if pair[0].mark == Mark.WARNING])[:MOST_ASKED]
 
 
-def question(lines: Sequence[ErrorLine]) -> Question:
-    """Return what to ask about an output with these error lines; those that say the same are one."""
-    once: dict[tuple[tuple[str, ...], frozenset[str]], tuple[ErrorLine, Fixed]] = {}
-    for line in lines:
-        core = fixed(line.text)
-        if core:
-            once.setdefault((core.words, core.codes), (line, core))
-    return Question(tuple(once.values()))
+def question(lines: Sequence[str]) -> Question:
+    """Return what to ask about an output of these lines; error lines that say the same are one."""
+    once: dict[Fingerprint, tuple[ErrorLine, Fingerprint]] = {}
+    for line in error_lines(lines):
+        print_ = fingerprint(line.text)
+        if print_.codes or any(word not in COMMON for word in print_.words):
+            once.setdefault(print_, (line, print_))
+    seen = [*lines[:_FIRST_LINES], *lines[_FIRST_LINES:][-_LAST_LINES:]]
+    return Question(tuple(once.values()), tuple(seen))
 
 
-def error_texts(entry: Entry) -> list[Fixed]:
-    """Return the fixed parts of an entry's error texts: its errors, and lines of its other texts that look like one."""
-    given = [line for text in entry.errors for line in text.splitlines()]
-    told = [line for name in ("title", *LONG_TEXT_FIELDS) for line in getattr(entry, name).splitlines()[:_MOST_READ]]
-    lines = given + [line.strip(" `*>") for line in told if has_named_error(line.strip(" `*>"))]
-    cores = (fixed(without_prefix(line)) for line in lines if line.strip())
-    return list({(core.words, core.codes): core for core in cores if core}.values())
+@dataclass
+class Ranked:
+    """Entries that answer, each with its place: by the error itself before those that are about it."""
+
+    found: dict[str, tuple[float, Hit]] = field(default_factory=dict)
+
+    def add(self, order: float, hit: Hit) -> None:
+        """Keep a hit, or the better one of an entry's two."""
+        if hit.id not in self.found or order > self.found[hit.id][0]:
+            self.found[hit.id] = order, hit
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether an entry holds one of the causes, or as good as that."""
+        return any(order >= 2 + _TOLD for order, _hit in self.found.values())
+
+    def hits(self) -> list[Hit]:
+        """Return the hits, best first, ties by id."""
+        return [hit for _order, hit in sorted(self.found.values(), key=lambda pair: (-pair[0], pair[1].id))]
 
 
-def answers(
-    asked: Question, entries: Mapping[str, Entry], found: Mapping[str, Hit], enough: Thresholds = CALIBRATED
-) -> list[Hit]:
-    """Return the entries that answer, best first: those that hold the error before those that are about it.
+# --- by the error itself ---
 
-    `found` has what a search for the lines gave for some of `entries`: the best hit of each.
+
+def by_error(asked: Question, known: Mapping[str, Iterable[ErrorText]], near: float, ranked: Ranked) -> None:
+    """Add the entries one of whose errors is one of the lines, or nearly one of the first."""
+    places = {print_: place for place, print_ in enumerate(asked.prints)}
+    compared = {print_ for _line, print_ in asked.asked}
+    for key, errors in known.items():
+        for error in dict.fromkeys(errors):
+            scores = {print_: _alike(print_, error.fingerprint) for print_ in compared}
+            if error.fingerprint in places:
+                scores[error.fingerprint] = 1.0
+            for print_, score in scores.items():
+                if score >= near:
+                    place = places[print_]
+                    order = 2.0 + score - _LATER * min(place, 8)
+                    order -= _ECHOED * (asked.lines[place][0].mark == Mark.ECHO)
+                    arm = "exact" if score == 1.0 else "near"
+                    ranked.add(order + _GIVEN * (error.part >= 0), Hit(key, round(score, 6), arm=arm))
+
+
+def _alike(line: Fingerprint, known: Fingerprint) -> float:
+    score = likeness(line, known)
+    return _TOLD if score < _TOLD and is_told_in(known, line) else score
+
+
+def by_whole_text(asked: Question, plain: Mapping[str, Iterable[ErrorText]], ranked: Ranked) -> None:
+    """Add the entries that hold an error text without a mark, all of whose lines were printed."""
+    if not plain:
+        return
+    printed = {fingerprint(without_prefix(line)) for line in asked.others}
+    for key, errors in plain.items():
+        texts: dict[int, list[Fingerprint]] = {}
+        for error in errors:
+            texts.setdefault(error.part, []).append(error.fingerprint)
+        for lines in texts.values():
+            if sum(map(tells, lines)) >= TELLING and printed.issuperset(lines):
+                ranked.add(3.0, Hit(key, 1.0, arm="exact"))
+
+
+def weigh_names(asked: Question, entries: Mapping[str, Entry], ranked: Ranked) -> None:
+    """Put entries that name the same things before others with the same error; drop those that share too little.
+
+    `KeyError: 'port'` is known to who wrote of `KeyError: 'port'`; of another key it says nothing.
     """
-    ranked: list[tuple[float, Hit]] = []
-    for key, entry in entries.items():
-        matched = _by_text(asked, key, error_texts(entry), fixed(entry.title), enough.near)
-        if matched is None and not entry.errors and key in found:
-            matched = _by_search(found[key], enough)
-        if matched:
-            ranked.append(matched)
-    ranked.sort(key=lambda pair: (-pair[0], pair[1].id))
-    return [hit for _order, hit in ranked]
-
-
-def _by_text(asked: Question, key: str, texts: Sequence[Fixed], title: Fixed, near: float) -> tuple[float, Hit] | None:
-    """Return the place of an entry that holds one of the lines, and its hit; None if it holds none."""
-    best: tuple[float, Hit] | None = None
-    for place, (line, core) in enumerate(asked.lines):
-        score = max((likeness(core, text) for text in texts), default=0.0)
-        if score < _TOLD and any(is_told_in(text, core) for text in (*texts, title)):
-            score = _TOLD
-        if score < near:
+    about = frozenset().union(*(names(line.text) for line, _print in asked.lines))
+    weak = {print_ for print_ in asked.prints if tells(print_) < _WEAK}
+    for key, (order, hit) in list(ranked.found.items()):
+        entry = entries.get(key)
+        if not about or entry is None or hit.arm != "exact":
             continue
-        order = 2.0 + score - _LATER * min(place, 8) - _ECHOED * (line.mark == Mark.ECHO)
-        if best is None or order > best[0]:
-            best = order, Hit(key, round(score, 6), arm="exact" if score == 1.0 else "near")
-    return best
+        shared = len(about & _said(entry)) / len(about)
+        ranked.found[key] = order + _NAMED_ALIKE * shared, hit
+        if not shared and all(error.fingerprint in weak for error in of_entry(entry)):
+            del ranked.found[key]
 
 
-def _by_search(hit: Hit, enough: Thresholds) -> tuple[float, Hit] | None:
-    """Return the place of an entry that a search found, if words and meaning together are evidence enough."""
-    words, cosine = hit.words or 0.0, hit.cosine
-    if cosine is None:
-        return (words - 1, _supported(hit, words, "words")) if words >= enough.words_alone else None
-    score = words + COSINE_WEIGHT * cosine
-    if score < enough.supported:
-        return None
-    strength = score / (1 + COSINE_WEIGHT)
-    return strength - 1, _supported(hit, strength, "words" if words > cosine else "meaning")
+def _said(entry: Entry) -> set[str]:
+    text = "\n".join((entry.title, *entry.errors, entry.body()[:4000]))
+    return {word.lower() for word in re.findall(r"[^\W_][\w.+-]{1,60}", text)}
 
 
-def _supported(hit: Hit, score: float, arm: str) -> Hit:
-    return Hit(hit.id, round(score, 6), hit.words, hit.bm25, hit.meaning, hit.cosine, arm)
+# --- by what an entry is about ---
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """What words and meaning say of entries that may be about one line.
+
+    `words` is the share of what the fingerprint's words could have scored, `cosines` are those of the line as one would
+    ask about it (None: no model), each by entry, 0 to 1. `rarities` has how rare the words are, without their endings.
+    """
+
+    line: ErrorLine
+    print_: Fingerprint
+    words: Mapping[str, float]
+    cosines: Mapping[str, float] | None
+    rarities: Mapping[str, float]
+
+    @property
+    def told(self) -> list[dict[Part, float]]:
+        """The two ways to say the line, each as the parts that may be told elsewhere and their weights."""
+        return [
+            {part: _rarity(part, self.rarities) for part in about_parts(form)}
+            for form in (self.print_.text, as_question(self.line.text))
+        ]
+
+
+def by_support(supports: Sequence[Support], entries: Mapping[str, Entry], enough: Thresholds, ranked: Ranked) -> None:
+    """Add the entries without an error text that are about one of the lines, and stand out from the others.
+
+    An entry whose title was printed, all of it, needs no more evidence: its title is its error text.
+    """
+    abouts = {key: [about_parts(line) for line in about_lines(e)] for key, e in entries.items() if not e.errors}
+    for support in supports:
+        for key, entry in entries.items():
+            if _is_printed(entry.title, support.print_):
+                ranked.add(2.0 + _TOLD, Hit(key, _TOLD, arm="near"))
+        scored = _scored(support, abouts)
+        others = sorted((score for score, _hit in scored), reverse=True)[_OTHERS : _OTHERS + 1]
+        least = enough.words_alone if support.cosines is None else enough.supported
+        for score, hit in scored:
+            total = 2 * score - max([_LEAST_OTHER, *others]) - _WARNED * (support.line.mark == Mark.WARNING)
+            if total >= least:
+                ranked.add(total / 10, replace(hit, score=round(total, 6)))
+
+
+def _is_printed(title: str, print_: Fingerprint) -> bool:
+    first = title.partition(" ")[0].lower()
+    return first in print_.words and is_told_in(fingerprint(title), print_)
+
+
+def _scored(support: Support, abouts: Mapping[str, Sequence[frozenset[Part]]]) -> list[tuple[float, Hit]]:
+    told, scored = support.told, []
+    for key, about in abouts.items():
+        words = support.words.get(key, 0.0)
+        cosine = None if support.cosines is None else support.cosines.get(key, 0.0)
+        score = words + (cosine or 0.0) + sum(share_told(form, about) for form in told) / len(told)
+        arm = "words" if cosine is None or words > cosine else "meaning"
+        scored.append((score, Hit(key, 0.0, round(words, 6), cosine=cosine, arm=arm)))
+    return scored
+
+
+def about_lines(entry: Entry) -> list[str]:
+    """Return the first lines and sentences of an entry: what it is about."""
+    text = "\n".join((entry.title, entry.situation, entry.content, entry.solution, entry.what_failed))
+    return [line for line in re.split(r"[.\n]", text[:4000]) if line.strip()][:_ABOUT_LINES]
+
+
+def share_told(form: Mapping[Part, float], about: Sequence[frozenset[Part]]) -> float:
+    """Return the share of a line, 0 to 1, that stands in one line of an entry; rare words and neighbours count."""
+    whole = sum(form.values())
+    return (
+        max((sum(form[part] for part in form.keys() & line) for line in about), default=0.0) / whole if whole else 0.0
+    )
+
+
+def _rarity(part: Part, rarities: Mapping[str, float]) -> float:
+    if isinstance(part, tuple):
+        return sum(rarities.get(word, 1.0) for word in part) / 4
+    return rarities.get(part, 1.0) * (weight((part,)) if part in COMMON else 1.0)
+
+
+@lru_cache(maxsize=4096)
+def about_parts(text: str) -> frozenset[Part]:
+    """Return the words of a text without their endings, and each two neighbours."""
+    words = [stem(word) for word in re.findall(r"[^\W\d_]+", text)]
+    return frozenset((*words, *pairwise(words)))
+
+
+def stem(word: str) -> str:
+    """Return a word, lower case, without the commonest endings."""
+    word = word.lower()
+    for ending in ("ing", "ed", "es", "s"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word[: -len(ending)]
+    return word

@@ -2,22 +2,25 @@
 
 History
   1–11  the older public rekall (0.1 to 0.3). `old_rekall.py` carries its bases over.
-  12    rekall 0.4: the tables below. Its files bear APPLICATION_ID; the older rekall's bear none.
+  12    rekall 0.4. Its files bear APPLICATION_ID; the older rekall's bear none.
+  13    the errors that entries know (`fingerprints`, their words and their queue); the tables below.
 
 The rules that hold between the tables are kept by triggers, not by Python, so that a row written with
 plain `sqlite3` is found like any other:
 - every change of an entry's text rewrites its row in `entries_fts` and drops its vectors, which
-  puts it back in the queue of entries to embed;
+  puts it back in the queue of entries to embed; its fingerprints go too, and it is put in their queue;
 - every change of anything moves `state.revision` on by one and stamps the row with it (`changed`),
   or leaves a tombstone, so that another process can read just what is new.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any, Protocol  # Any: SQL values
 
 APPLICATION_ID = 0x726B6C31  # "rkl1"
-VERSION = 12
+VERSION = 13
 
 # The fields of the full-text index, in its column order, with their weight in bm25. A title twice
 # as heavy costs .02 MRR on nl2bash and .005 on til (decision 022); files, source and the derived
@@ -140,6 +143,24 @@ CREATE TABLE tombstones (       -- entries that are gone, for readers that still
 CREATE INDEX tombstones_changed ON tombstones(changed);
 """
 
+_ERROR_TABLES = """
+CREATE TABLE fingerprints (     -- derived: the errors that entries know. state 'fingerprints' is their version
+    rowid INTEGER PRIMARY KEY,
+    entry_rowid INTEGER NOT NULL REFERENCES entries(rowid) ON DELETE CASCADE,
+    part INTEGER NOT NULL,      -- which of the entry's error texts, from 0; -1: told in its prose
+    mark INTEGER NOT NULL,      -- how the line shows that it is an error: error_marks.Mark; 0: it does not
+    key INTEGER NOT NULL,       -- of the text, to look up: fingerprint.Fingerprint.key
+    text TEXT NOT NULL          -- what stays of the line: words and codes
+);
+CREATE INDEX fingerprints_key ON fingerprints(key);
+CREATE INDEX fingerprints_entry ON fingerprints(entry_rowid);
+CREATE INDEX fingerprints_plain ON fingerprints(rowid) WHERE mark = 0;
+CREATE TABLE fingerprint_queue (-- entries whose fingerprints are to be made: triggers cannot
+    entry_rowid INTEGER PRIMARY KEY REFERENCES entries(rowid) ON DELETE CASCADE
+);
+CREATE VIRTUAL TABLE fingerprints_fts USING fts5(text, content='fingerprints', content_rowid='rowid');
+"""
+
 _BUMP = "UPDATE state SET value = value + 1 WHERE key = 'revision';"
 _REVISION = "(SELECT value FROM state WHERE key = 'revision')"
 
@@ -200,6 +221,7 @@ CREATE TRIGGER entries_inserted AFTER INSERT ON entries BEGIN
     DELETE FROM tombstones WHERE id = new.id;
     {_REFILL_TAGS}
     {_fts_insert()}
+    INSERT OR IGNORE INTO fingerprint_queue VALUES (new.rowid);
 END;
 CREATE TRIGGER entries_deleted AFTER DELETE ON entries BEGIN
     {_BUMP}
@@ -208,6 +230,8 @@ CREATE TRIGGER entries_deleted AFTER DELETE ON entries BEGIN
     DELETE FROM tags WHERE entry_rowid = old.rowid;         -- as the foreign keys would: plain sqlite3
     DELETE FROM links WHERE old.id IN (source_id, target_id);  -- has them switched off
     DELETE FROM embeddings WHERE entry_rowid = old.rowid;
+    DELETE FROM fingerprints WHERE entry_rowid = old.rowid;
+    DELETE FROM fingerprint_queue WHERE entry_rowid = old.rowid;
     DELETE FROM imports WHERE entry_id = old.id;
 END;
 CREATE TRIGGER entries_doubled BEFORE INSERT ON entries
@@ -228,6 +252,18 @@ CREATE TRIGGER entries_rewritten AFTER UPDATE OF {columns} ON entries WHEN {move
     {_fts_delete()}
     {_fts_insert()}
     DELETE FROM embeddings WHERE entry_rowid = new.rowid;
+    DELETE FROM fingerprints WHERE entry_rowid = new.rowid;
+    INSERT OR IGNORE INTO fingerprint_queue VALUES (new.rowid);
+END;
+CREATE TRIGGER fingerprints_inserted AFTER INSERT ON fingerprints BEGIN
+    INSERT INTO fingerprints_fts(rowid, text) VALUES (new.rowid, new.text);
+END;
+CREATE TRIGGER fingerprints_deleted AFTER DELETE ON fingerprints BEGIN
+    INSERT INTO fingerprints_fts(fingerprints_fts, rowid, text) VALUES ('delete', old.rowid, old.text);
+END;
+CREATE TRIGGER fingerprints_changed_by_hand AFTER UPDATE ON fingerprints BEGIN
+    INSERT INTO fingerprints_fts(fingerprints_fts, rowid, text) VALUES ('delete', old.rowid, old.text);
+    INSERT INTO fingerprints_fts(rowid, text) VALUES (new.rowid, new.text);
 END;
 CREATE TRIGGER embeddings_inserted AFTER INSERT ON embeddings BEGIN
     {_BUMP}
@@ -271,7 +307,7 @@ def statements(script: str) -> list[str]:
 
 def create_tables(connection: Connection) -> None:
     """Write the tables, without the triggers. The caller holds the transaction."""
-    for statement in statements(_TABLES + _full_text()):
+    for statement in statements(_TABLES + _full_text() + _ERROR_TABLES):
         connection.execute(statement)
 
 
@@ -285,6 +321,27 @@ def create(connection: Connection) -> None:
     """Make an empty base out of an empty file. The caller holds the transaction."""
     create_tables(connection)
     create_triggers(connection)
+    mark(connection)
+
+
+def m013_fingerprints(connection: Connection) -> None:
+    """Turn a base of version 12 into one of 13. The caller holds the transaction; what was there stays."""
+    for name in re.findall(r"CREATE TRIGGER (\w+)", _triggers()):
+        connection.execute(f"DROP TRIGGER IF EXISTS {name}")
+    for statement in statements(_ERROR_TABLES):
+        connection.execute(statement)
+    connection.execute("INSERT INTO fingerprint_queue SELECT rowid FROM entries")
+    create_triggers(connection)
+
+
+# What makes a base of the next version out of one of each version.
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {12: m013_fingerprints}
+
+
+def migrate(connection: Connection, version: int) -> None:
+    """Bring a base of this earlier version up to VERSION. The caller holds the transaction, and has a backup."""
+    for earlier in range(version, VERSION):
+        MIGRATIONS[earlier](connection)
     mark(connection)
 
 

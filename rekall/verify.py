@@ -1,4 +1,4 @@
-"""Is everything in step? Entries against words, tags and vectors; and doing it over from the entries.
+"""Is everything in step? Entries against words, tags, fingerprints and vectors; and doing it over from the entries.
 
 Damage is reported, never raised: whoever looks for it wants to see all of it.
 """
@@ -29,7 +29,7 @@ def verify(database: Database) -> list[Finding]:
     """
     found: list[Finding] = []
     checks = [partial(check, database.connection) for check in (_file, _words, _tags, _references, _vectors)]
-    for check in (*checks, partial(_copy, database)):
+    for check in (*checks, partial(_fingerprints, database), partial(_copy, database)):
         try:
             found += check()
         except Exception as error:  # a damaged file may fail anywhere; that is a finding
@@ -84,6 +84,26 @@ def _tags(connection: schema.Connection) -> Iterator[Finding]:
         )
 
 
+def _fingerprints(database: Database) -> Iterator[Finding]:
+    """Compare the stored fingerprints, and their words, with the errors of the entries."""
+    drift = database.count_drift()
+    try:
+        database.connection.execute(
+            "INSERT INTO fingerprints_fts(fingerprints_fts, rank) VALUES ('integrity-check', 1)"
+        )
+    except Exception as error:
+        if "readonly" in str(error):
+            raise
+        drift = drift or 1
+    if drift:
+        yield Finding(
+            "fingerprints",
+            _("the fingerprints of {count} entries differ from their errors; run rekall index rebuild").format(
+                count=drift
+            ),
+        )
+
+
 def _references(connection: schema.Connection) -> Iterator[Finding]:
     for table, rowid, parent, _number in connection.execute("PRAGMA foreign_key_check").fetchall():
         yield Finding(
@@ -117,10 +137,12 @@ def _vectors(connection: schema.Connection) -> Iterator[Finding]:
 
 
 def rebuild(database: Database, model: str) -> None:
-    """Make words, tags and the copy for sqlite-vec anew from what is stored, in one transaction each.
+    """Make words, tags, fingerprints and the copy for sqlite-vec anew from what is stored, a transaction each or more.
 
     Raises BaseUnusable.
     """
     with database.transaction():
         schema.rebuild_words(database.connection)
+    database.forget_errors()
+    database.read_errors()
     database.vec.rebuild(model)

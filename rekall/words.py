@@ -102,6 +102,13 @@ class Words:
             found = self._ranked(known, k, condition, parameters)  # the filter left too few: common words count too
         return Matches(found, ideal)
 
+    def rarities(self, words: Sequence[str]) -> dict[str, float]:
+        """Return how rare each of these words is: 0 in all entries, 1 in none. To be called after a search."""
+        most = math.log(2 * (self._total + 1))
+        return {
+            word: math.log((self._total + 1) / (self._count(stem) + 0.5)) / most for word, stem in self._stems([*words])
+        }
+
     def _frequencies(self, words: list[str]) -> tuple[list[tuple[int, str]], int]:
         """Return (document frequency, "word") of the words the base holds, rarest first, and how many it does not.
 

@@ -9,22 +9,20 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from rekall.commands.answering import answers_to
 from rekall.commands.room import Room
 from rekall.commands.showing import filters_of, show_hits
 from rekall.entry import clean_text
-from rekall.error_lines import error_lines, has_named_error
+from rekall.error_lines import has_named_error
 from rekall.errors import NOTHING_FOUND, Cancelled, RekallError
-from rekall.evidence import CALIBRATED, Question, Thresholds, answers, question
+from rekall.evidence import Question, question
 from rekall.printed import Kept
 from rekall.protocol import Request, Response
-from rekall.query import Filters
 from rekall.ranking import Hit
 from rekall.stdin_pipe import arrived
 
 # A build that says nothing for so long waits for somebody, or works on something long: time to answer.
 QUIET_SECONDS = 1.0
-# Entries compared with an output: the best by the words of all lines, and the best of each of the first lines.
-_BY_WORDS, _BY_LINE = 40, 20
 
 
 def search_piped(room: Room, request: Request, response: Response) -> None:
@@ -84,7 +82,7 @@ class _Piped:
     def answer(self, is_last: bool = False) -> None:
         """Answer what has come so far, unless the best entry is the same as before; at the end, also with nothing."""
         query = self._query()
-        asked = None if query is not None else question(error_lines(self.kept.lines()))
+        asked = None if query is not None else question(self.kept.lines())
         text = query if query is not None else asked.text if asked else ""
         hits: list[Hit] = []
         if text != self.asked:
@@ -116,27 +114,3 @@ class _Piped:
         if asked is None:
             return self.room.find(query, options.limit, filters, options.arm)
         return answers_to(self.room, asked, filters, options.arm)[: options.limit]
-
-
-def answers_to(
-    room: Room, asked: Question, filters: Filters | None = None, arm: str = "both", enough: Thresholds = CALIBRATED
-) -> list[Hit]:
-    """Return the entries that answer an output, best first; none without evidence.
-
-    Cost: a search for each of the first lines, one by the words of all, and up to 120 entries compared.
-    """
-    if not asked.lines or room.reading().is_empty():
-        return []
-    found: dict[str, Hit] = {}
-    for text in asked.searches:
-        for hit in room.find(text, _BY_LINE, filters, arm):
-            if hit.id not in found or _strength(hit) > _strength(found[hit.id]):
-                found[hit.id] = hit
-    by_words = [] if arm == "meaning" else room.reading().search_words(asked.words, _BY_WORDS, filters).found
-    keys = list(dict.fromkeys([*found, *(key for key, _bm25 in by_words)]))
-    entries = {entry.id: entry for entry in room.reading().get_many(keys)}
-    return answers(asked, entries, found, enough)
-
-
-def _strength(hit: Hit) -> float:
-    return (hit.words or 0.0) + (hit.cosine or 0.0)

@@ -7,6 +7,7 @@ vectors in memory and the cache are there once, however many requests are answer
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -204,7 +205,7 @@ class Room:
         self._opened = identity(self.base.path) if there else None
         if self._database.backup_before_migration:
             self.note(
-                _("the base of the older rekall was carried over; a backup is at {path}").format(
+                _("the base of an earlier rekall was carried over; a backup is at {path}").format(
                     path=self._database.backup_before_migration
                 )
             )
@@ -307,6 +308,22 @@ class Room:
             raise error
         self.note(_("searching by words only: {reason}").format(reason=error))
         return self._by_words(text, count, filters)
+
+    def nearest(self, text: str, count: int, filters: Filters | None) -> dict[str, float] | None:
+        """Return the entries nearest in meaning with their cosines; None without a model, which is said."""
+        from rekall.embeddings import LONGEST_CAUGHT_UP
+
+        try:
+            self.catch_up(LONGEST_CAUGHT_UP)
+            self.check_wanted()
+            return self.service.nearest(text, count, filters)
+        except ModelUnavailable as error:
+            self.note(_("searching by words only: {reason}").format(reason=error))
+            return None
+
+    def cosines(self, text: str, keys: Sequence[str]) -> dict[str, float]:
+        """Return the cosines of a text and these entries. Raises ModelUnavailable."""
+        return self.service.cosines_of(text, keys) if keys else {}
 
     def find_as_typed(self, text: str, count: int, filters: Filters | None) -> tuple[list[Hit], bool]:
         """Return up to `count` hits for what was typed so far, and whether meaning had a say in it.

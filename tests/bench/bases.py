@@ -75,6 +75,7 @@ def build(path: Path, count: int, notes: list[tuple[str, str]]) -> bool:
                 batch = [(Pending(entry, False), row[None]) for entry, row in zip(some, rows, strict=True)]
                 database.store_vectors(batch, DEFAULT_MODEL, RECIPE)
         if is_synthetic:
+            database.read_errors()
             database.vec.ensure_vec(DEFAULT_MODEL)
         else:
             _embed(database)

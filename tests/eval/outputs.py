@@ -5,8 +5,8 @@
 FOLDER holds entries.jsonl (_id title situation error solution tags) and outputs.jsonl (_id text expect source). Each output is
 piped into `search - --as output --json --no-context`. Prints recall at 1 and 5 of the outputs that have an entry, by source and
 as the mean over sources, and the share of the others that were answered all the same. --others imports more notes, which
-answer nothing. --choose looks for the thresholds of rekall/evidence.py instead: five folds by entry, thresholds chosen on
-four of them and judged on the fifth.
+answer nothing. --choose looks for the thresholds of rekall/evidence.py instead, by nested cross-validation: five folds by
+entry, and for each the thresholds that do best on the other four, judged on the one that had no say in them.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ from run import read_lines, run
 FOLDS = 5
 # On the folds that thresholds are chosen on, at most this share may be answered without cause.
 FALSE_ANSWERS = 0.02
+# Thresholds that find this much less are as good, and stricter: what they lose is an output or two.
+AS_GOOD = 0.005
 NEAR = [round(0.30 + 0.02 * step, 2) for step in range(21)]
-SUPPORTED = [round(1.0 + 0.05 * step, 2) for step in range(15)]
+SUPPORTED = [round(1.2 + 0.05 * step, 2) for step in range(31)]
 
 
 @dataclass
@@ -80,10 +82,9 @@ def asked(command: list[str], base: Path, output: dict[str, Any]) -> Result:
 
 def collected(base: Path, outputs: Sequence[dict[str, Any]]) -> list[Result]:
     """Return what answers each output however weak the evidence is."""
-    from rekall.commands.pipe import answers_to
+    from rekall.commands.answering import answers_to
     from rekall.commands.room import Room
     from rekall.config import Base, Config
-    from rekall.error_lines import error_lines
     from rekall.evidence import Thresholds, question
     from rekall.printed import plain_lines
 
@@ -91,7 +92,7 @@ def collected(base: Path, outputs: Sequence[dict[str, Any]]) -> list[Result]:
     results = []
     with Room(Base(base, "option"), Config(Path("none"), {})) as room:
         for output in outputs:
-            about = question(error_lines(plain_lines(output["text"].encode())))
+            about = question(plain_lines(output["text"].encode()))
             hits = answers_to(room, about, enough=weakest)
             results.append(Result(output, [(hit.id, hit.score, str(hit.arm)) for hit in hits]))
     return results
@@ -99,11 +100,8 @@ def collected(base: Path, outputs: Sequence[dict[str, Any]]) -> list[Result]:
 
 def limited(result: Result, near: float, supported: float) -> Result:
     """Return what would have answered above these thresholds."""
-    from rekall.evidence import COSINE_WEIGHT
-
     least = {"exact": near, "near": near}
-    other = supported / (1 + COSINE_WEIGHT)
-    return Result(result.output, [hit for hit in result.hits if hit[1] >= least.get(hit[2], other)])
+    return Result(result.output, [hit for hit in result.hits if hit[1] >= least.get(hit[2], supported)])
 
 
 def scores(results: Sequence[Result]) -> dict[str, float]:
@@ -123,13 +121,14 @@ def scores(results: Sequence[Result]) -> dict[str, float]:
 
 
 def choose(results: Sequence[Result]) -> tuple[float, float]:
-    """Return the thresholds that find most while few answers are false; of equals the strictest of all but one step."""
-    best: tuple[float, float, float] = (-1.0, 0.0, 0.0)
+    """Return the strictest thresholds of those that find as good as most while few answers are false."""
+    found = []
     for near, supported in itertools.product(NEAR, SUPPORTED):
         got = scores([limited(result, near, supported) for result in results])
         if got["false"] <= FALSE_ANSWERS:
-            best = max(best, (round(got["recall@1"], 6), near, supported))
-    return best[1], best[2]
+            found.append((got["recall@1"], near, supported))
+    most = max(found, default=(0.0, NEAR[-1], SUPPORTED[-1]))[0]
+    return max(((near, supported) for recall, near, supported in found if recall >= most - AS_GOOD), key=sum)
 
 
 def show(name: str, got: dict[str, float]) -> None:
