@@ -3,12 +3,14 @@
 History
   1–11  the older public rekall (0.1 to 0.3). `old_rekall.py` carries its bases over.
   12    rekall 0.4. Its files bear APPLICATION_ID; the older rekall's bear none.
-  13    the errors that entries know (`fingerprints`, their words and their queue); the tables below.
+  13    the errors that entries know (`fingerprints`, their words and their queue), and what was there before each change
+        (`history`, in history_schema.py); the tables below.
 
 The rules that hold between the tables are kept by triggers, not by Python, so that a row written with
 plain `sqlite3` is found like any other:
 - every change of an entry's text rewrites its row in `entries_fts` and drops its vectors, which
   puts it back in the queue of entries to embed; its fingerprints go too, and it is put in their queue;
+- every change of what somebody wrote leaves what was there before in `history`;
 - every change of anything moves `state.revision` on by one and stamps the row with it (`changed`),
   or leaves a tombstone, so that another process can read just what is new.
 """
@@ -18,6 +20,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any, Protocol  # Any: SQL values
+
+from rekall import history_schema
 
 APPLICATION_ID = 0x726B6C31  # "rkl1"
 VERSION = 13
@@ -307,13 +311,13 @@ def statements(script: str) -> list[str]:
 
 def create_tables(connection: Connection) -> None:
     """Write the tables, without the triggers. The caller holds the transaction."""
-    for statement in statements(_TABLES + _full_text() + _ERROR_TABLES):
+    for statement in statements(_TABLES + _full_text() + _ERROR_TABLES + history_schema.TABLES):
         connection.execute(statement)
 
 
 def create_triggers(connection: Connection) -> None:
     """Write the triggers, which keep the derived tables in step from now on."""
-    for statement in statements(_triggers()):
+    for statement in statements(_triggers() + history_schema.triggers()):
         connection.execute(statement)
 
 
@@ -326,9 +330,9 @@ def create(connection: Connection) -> None:
 
 def m013_fingerprints(connection: Connection) -> None:
     """Turn a base of version 12 into one of 13. The caller holds the transaction; what was there stays."""
-    for name in re.findall(r"CREATE TRIGGER (\w+)", _triggers()):
+    for name in re.findall(r"CREATE TRIGGER (\w+)", _triggers() + history_schema.triggers()):
         connection.execute(f"DROP TRIGGER IF EXISTS {name}")
-    for statement in statements(_ERROR_TABLES):
+    for statement in statements(_ERROR_TABLES + history_schema.TABLES):
         connection.execute(statement)
     connection.execute("INSERT INTO fingerprint_queue SELECT rowid FROM entries")
     create_triggers(connection)
