@@ -188,7 +188,7 @@ class History(LinkTable):
             f"{_ENTRY_BEFORE} FROM history WHERE {condition} ORDER BY number"
         )
         return [
-            Change(*row[:10], rows.from_row(row[10:]) if row[10] is not None else None)
+            Change(*(*row[:10], rows.from_row(row[10:]) if row[10] is not None else None))
             for row in self._read(sql, values)
         ]
 
