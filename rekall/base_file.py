@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from rekall import backups, old_rekall, schema
+from rekall import backups, migrations, old_rekall, schema
 from rekall.errors import BaseRefused, BaseUnusable
 from rekall.language import _
 
@@ -179,7 +179,7 @@ def _carry_over(connection: schema.Connection, path: Path, found: _Found, copy: 
         if found.is_older:
             old_rekall.carry_over(connection)
         else:
-            schema.migrate(connection, found.version)
+            migrations.migrate(connection, found.version)
     except Exception as error:
         raise BaseUnusable(
             _(
@@ -211,7 +211,7 @@ class _Found:
     @property
     def is_earlier(self) -> bool:
         """Whether it is a base of ours, or of the older rekall, that can be carried over."""
-        return self.is_older or (self.application == schema.APPLICATION_ID and self.version in schema.MIGRATIONS)
+        return self.is_older or (self.application == schema.APPLICATION_ID and self.version in migrations.MIGRATIONS)
 
     @property
     def is_older(self) -> bool:

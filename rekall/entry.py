@@ -28,6 +28,7 @@ _WINDOWS_LINE_END = re.compile(r"(?<!\r)\r+\n")  # \r\r\n is what Windows progra
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]+")
 _CAMEL_WORD = re.compile(r"\b\w*[a-z0-9][A-Z]\w*")
+_SIGNED = re.compile(r"(?<![\w+#.])(?:([A-Za-z]\w{0,9})\+\+|([A-Za-z]{1,2})#)(?![\w+#])")
 _CAMEL_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
@@ -162,16 +163,26 @@ def identifier_parts(text: str) -> str:
     return " ".join(parts)
 
 
+def signed_words(text: str) -> str:
+    """Return names that are told apart by signs alone as words of letters, once each: `C++` gives `cplusplus`.
+
+    To FTS5, `C++` and `C#` are the same word as `C`.
+    """
+    found = (f"{plus}plusplus" if plus else f"{sharp}sharp" for plus, sharp in _SIGNED.findall(text))
+    return " ".join(dict.fromkeys(name.lower() for name in found))
+
+
 def keywords(entry: Entry) -> str:
     """Return words that should find `entry` though its text does not show them so.
 
-    These are the parts of its camelCase names, the trigger keywords of an older base, and list items with
-    control characters, which the index sees in JSON's spelling.
+    These are the parts of its camelCase names, names such as `C++` in letters, the trigger keywords of an older base,
+    and list items with control characters, which the index sees in JSON's spelling.
     """
     triggers = entry.extra.get("trigger_keywords")
     named = [word for word in triggers if isinstance(word, str)] if isinstance(triggers, list) else []
     listed = [_CONTROL.sub(" ", item) for item in (*entry.tags, *entry.errors, *entry.files) if _CONTROL.search(item)]
-    return " ".join([identifier_parts(f"{entry.title}\n{entry.body()}"), *named, *listed]).strip()
+    text = f"{entry.title}\n{entry.body()}"
+    return " ".join(part for part in (identifier_parts(text), signed_words(text), *named, *listed) if part).strip()
 
 
 def checked(entry: Entry) -> Entry:

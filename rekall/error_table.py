@@ -120,6 +120,10 @@ class ErrorTable(Part):
 
     # --- keeping ---
 
+    def count_fingerprints(self) -> int:
+        """Return how many fingerprints are stored."""
+        return int(self._read("SELECT count(*) FROM fingerprints", ())[0][0])
+
     def count_unread(self) -> int:
         """Return how many entries wait for their fingerprints."""
         if not self._is_current():

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from rekall.entry import TYPES, clean_text, identifier_parts
+from rekall.entry import TYPES, clean_text, identifier_parts, signed_words
 from rekall.errors import UsageError
 from rekall.language import _
 
 # Beyond this many different words a query is a pasted document; its first words name it well enough.
 MAX_TERMS = 400
 
+# Of a query, so many identifiers are also looked up whole, each by its first parts.
+MOST_COMPOUNDS, MOST_PARTS = 8, 8
+
 _WORD = re.compile(r"[^\W_]+")
+_COMPOUND = re.compile(r"(?<![^\W_])(?<!\w[.:/@-])[^\W_]+(?:(?:::|_+|[.:/\\@-])[^\W_]+)+")
+# `built-in` and `read/write` are prose; with a dash in front, or a third part, they are names.
+_PROSE = re.compile(r"[^\W_]+[-/][^\W_]+")
 _AGO = re.compile(r"(\d{1,6})\s*(min|h|d|w|m|y)")
 _HOURS = {"min": 1 / 60, "h": 1, "d": 24, "w": 24 * 7, "m": 24 * 30.44, "y": 24 * 365.25}
 
@@ -34,6 +40,8 @@ class Filters:
     since: str | None = None
     until: str | None = None
     status: str | None = None
+    phrases: tuple[str, ...] = ()  # each must stand in an entry: words next to each other
+    without: tuple[str, ...] = ()  # none may
 
     def __bool__(self) -> bool:
         return self != Filters()
@@ -43,14 +51,14 @@ def terms(text: str) -> list[str]:
     """Return the different words of `text` as they may be looked up, in order, at most MAX_TERMS.
 
     The text is composed (NFC) first, so that a letter and its accent are one. Words are runs of
-    letters and digits, as FTS5's unicode61 cuts them; the parts of camelCase names are added.
+    letters and digits, as FTS5's unicode61 cuts them; the parts of camelCase names are added, and `C++` in letters.
     """
     clean = clean_text(text)
     composed = unicodedata.normalize("NFC", clean)
     words = _WORD.findall(composed)
     # A few letters fall apart in NFC though FTS5 keeps them whole: both forms are looked up.
     words += [word for word in _WORD.findall(clean) if len(unicodedata.normalize("NFC", word)) > len(word)]
-    words += identifier_parts(composed).split()
+    words += identifier_parts(composed).split() + signed_words(composed).split()
     distinct: dict[str, None] = {}
     for word in words:
         # Only ASCII is folded here; of other letters FTS5 has ideas of its own.
@@ -58,6 +66,28 @@ def terms(text: str) -> list[str]:
         if len(distinct) == MAX_TERMS:
             break
     return list(distinct)
+
+
+def compounds(text: str) -> list[str]:
+    """Return the identifiers in `text` that are made of several words, as phrases: `--no-verify` gives `no verify`.
+
+    FTS5 takes them apart, in entries as in queries; next to each other their words are the whole name again.
+    """
+    composed = unicodedata.normalize("NFC", clean_text(text))
+    found = [
+        name[0]
+        for name in _COMPOUND.finditer(composed)
+        if composed[max(0, name.start() - 1) : name.start()] in ("-", "/") or not _PROSE.fullmatch(name[0])
+    ]
+    phrases = (" ".join(_WORD.findall(name)[:MOST_PARTS]).lower() for name in found)
+    return list(dict.fromkeys(phrases))[:MOST_COMPOUNDS]
+
+
+def as_match(phrase: str) -> str:
+    """Return a phrase as an FTS5 query, or nothing if it has no word: its words next to each other, `C++` as itself."""
+    composed = unicodedata.normalize("NFC", clean_text(phrase))
+    words = " ".join(_WORD.findall(composed)[:MAX_TERMS])
+    return " AND ".join(f'"{part}"' for part in (words, *signed_words(composed).split()) if part)
 
 
 def parse_time(text: str, moment: datetime | None = None, zone: tzinfo | None = None) -> str:
@@ -81,12 +111,13 @@ def parse_time(text: str, moment: datetime | None = None, zone: tzinfo | None = 
         ) from None
 
 
-_TYPED_FILTER = re.compile(r'(?<!\S)(type|tag|project|since|until):("[^"]*"?|\S*)')
+# A part of a line that is no plain word: a filter, or a phrase between quotes.
+_PART = re.compile(r'(?<![^\s(])(?:(type|tag|project|since|until|not):("[^"]*"?|\S*)|"([^"]+)"(?=[\s),.;:?!]|\Z))')
 
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """A line as it is being typed: its words, the filters in it, and where those stand.
+    """A line taken apart: its words, the filters in it, and where those stand.
 
     `spans` are (start, end, is in force): a filter that is unfinished or wrong is no error, it only does nothing yet.
     """
@@ -96,40 +127,87 @@ class Typed:
     spans: tuple[tuple[int, int, bool], ...] = ()
 
 
+class _Parts:
+    """What the parts of a line come to, one after the other."""
+
+    def __init__(self, names: Mapping[str, Container[str]] | None, when: Callable[[str], str | None]) -> None:
+        self._names, self._when = names, when
+        self._lists: dict[str, list[str]] = {name: [] for name in ("type", "tag", "project", "not", "phrase")}
+        self._times: dict[str, str] = {}
+
+    def take(self, name: str, value: str) -> bool:
+        """Put a part in force; tell whether it is."""
+        if name in ("since", "until"):
+            moment = self._when(value)
+            self._times |= {name: moment} if moment else {}
+            return moment is not None
+        values = value.split(",") if name in ("type", "tag") else [value]
+        holds = all(self._is_known(name, one) for one in values)
+        self._lists[name] += values if holds else []
+        return holds
+
+    def _is_known(self, name: str, value: str) -> bool:
+        if name in ("not", "phrase"):
+            return bool(as_match(value))
+        known: Container[str] | None = TYPES if name == "type" else self._names[name] if self._names else None
+        return bool(value) and (known is None or value in known)
+
+    @property
+    def filters(self) -> Filters:
+        """What is in force."""
+        of = {name: tuple(values) for name, values in self._lists.items()}
+        return Filters(of["type"], of["tag"], of["project"], **self._times, phrases=of["phrase"], without=of["not"])
+
+
 def typed(
     text: str,
     names: Mapping[str, Container[str]] | None = None,
     moment: datetime | None = None,
     zone: tzinfo | None = None,
 ) -> Typed:
-    """Take a line like `type:bug tag:git,disk project:"my shop" since:30d list files` apart.
+    """Take a line as it is being typed apart: `type:bug tag:git,disk since:30d "list files" not:hidden`.
 
     `names` says which tags and projects there are (None: not known, any may be): others are not in force, so that a
-    name that is half typed leaves the list as it is. Of times, the last one counts.
+    name that is half typed leaves the list as it is. A type or a time that is wrong, with a blank behind it, is text.
+    Of times, the last one counts.
     """
-    found: dict[str, list[str]] = {"type": [], "tag": [], "project": []}
-    times: dict[str, str] = {}
-    spans = []
-    for match in _TYPED_FILTER.finditer(text):
-        name, value = match[1], match[2].strip('"')
-        if name in found:
-            values = [value] if name == "project" else value.split(",")
-            known: Container[str] | None = TYPES if name == "type" else names[name] if names is not None else None
-            holds = all(part and (known is None or part in known) for part in values)
-            found[name] += values if holds else []
-        else:
-            times |= (moments := _time_or_none(name, value, moment, zone))
-            holds = bool(moments)
-        spans.append((match.start(), match.end(), holds))
-    filters = Filters(tuple(found["type"]), tuple(found["tag"]), tuple(found["project"]), **times)
-    return Typed(_TYPED_FILTER.sub("", text), filters, tuple(spans))
+
+    def when(value: str) -> str | None:
+        try:
+            return parse_time(value, moment, zone)
+        except UsageError:
+            return None
+
+    return _taken_apart(text, _Parts(names, when), is_typing=True)
 
 
-def _time_or_none(name: str, value: str, moment: datetime | None, zone: tzinfo | None) -> dict[str, str]:
-    try:
-        return {name: parse_time(value, moment, zone)}
-    except UsageError:
-        return {}
+def asked(text: str, moment: datetime | None = None, zone: tzinfo | None = None) -> Typed:
+    """Take a query that was sent apart, as `typed` does. A wrong type is text; a wrong time raises UsageError."""
+    return _taken_apart(text, _Parts(None, lambda value: parse_time(value, moment, zone) if value else None))
+
+
+def _taken_apart(text: str, parts: _Parts, is_typing: bool = False) -> Typed:
+    spans, words, place = [], [], 0
+    for match in _PART.finditer(text):
+        name, value = (match[1], match[2].strip('"')) if match[1] else ("phrase", match[3])
+        holds = parts.take(name, value)
+        unfinished = is_typing and (match.end() == len(text) or name in ("tag", "project"))
+        spans += [(match.start(), match.end(), holds)] if match[1] else []
+        as_text = value if name == "phrase" else match[0] if not holds and not unfinished else ""
+        words += [text[place : match.start()], as_text]
+        place = match.end()
+    return Typed("".join([*words, text[place:]]), parts.filters, tuple(spans))
+
+
+def both(one: Filters, other: Filters) -> Filters:
+    """Return filters that hold what both say; of a moment that both name, the second counts."""
+    merged = {
+        field.name: getattr(one, field.name) + getattr(other, field.name)
+        if isinstance(getattr(one, field.name), tuple)
+        else getattr(other, field.name) or getattr(one, field.name)
+        for field in fields(Filters)
+    }
+    return Filters(**merged)
 
 
 def with_type(text: str, name: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -23,6 +23,7 @@ from rekall.entry import TYPES, is_id
 from rekall.errors import EntryNotFound, RekallError
 from rekall.language import _
 from rekall.protocol import Request, Response, Terminal
+from rekall.query import asked, typed
 from rekall.render import fitted, hit_lines, plain
 from rekall.repl_history import RedactedHistory, history_path
 from rekall.repl_words import COMMANDS, Words
@@ -187,10 +188,10 @@ class Repl:
 
     async def _search(self, text: str) -> None:
         """Search, and number what is found."""
-        terminal = self._terminal()
+        terminal, query = self._terminal(), asked(text, zone=self._request.zone)
 
         def search(room: Room) -> list[str]:
-            hits = room.find(text, SHOWN, None, "both")
+            hits = room.answer(query, SHOWN)
             entries = {entry.id: entry for entry in room.reading().get_many([hit.id for hit in hits])}
             hits = [hit for hit in hits if hit.id in entries]
             self._results = [hit.id for hit in hits]
@@ -238,9 +239,13 @@ class Repl:
         await asyncio.sleep(PAUSE_SECONDS)
         words = text.split()
         is_search = bool(words) and not words[0].isdecimal() and words[0] not in (*COMMANDS, *_SHORT)
-        found = await self._desk.find(text, k=UNDER_PROMPT) if is_search and self._shows_under else Found("")
+        found: Found | None = Found("")
+        if is_search and self._shows_under:
+            names = await self._desk.names() if "tag:" in text or "project:" in text else None
+            query = typed(text, names, zone=self._request.zone)
+            found = await self._desk.find(query.words, query.filters, k=UNDER_PROMPT)
         if found is not None:
-            self._under = found
+            self._under = replace(found, text=text if is_search else "")
             self._session.app.invalidate()
 
     def _list_under(self) -> StyleAndTextTuples:

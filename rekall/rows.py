@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any  # SQL values
 
 from rekall.entry import FIELDS, LIST_FIELDS, Entry, keywords
-from rekall.query import Filters
+from rekall.query import Filters, as_match
 
 COLUMNS = (*FIELDS, "keywords")
 SELECT_ENTRY = ", ".join(f"e.{name}" for name in FIELDS)
@@ -70,6 +70,10 @@ def condition(filters: Filters | None) -> tuple[str, list[str]]:
         if bound:
             clauses.append(f"substr(e.created_at || 'T00:00:00', 1, 19) {comparison} ?")
             values.append(bound)
+    for phrases, comparison in ((filters.phrases, "IN"), (filters.without, "NOT IN")):
+        for phrase in phrases:
+            clauses.append(f"e.rowid {comparison} (SELECT rowid FROM entries_fts WHERE entries_fts MATCH ?)")
+            values.append(as_match(phrase))
     one_of("e.status", (filters.status,) if filters.status else ())
     return " AND ".join(clauses), values
 

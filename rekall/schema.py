@@ -3,8 +3,9 @@
 History
   1–11  the older public rekall (0.1 to 0.3). `old_rekall.py` carries its bases over.
   12    rekall 0.4. Its files bear APPLICATION_ID; the older rekall's bear none.
-  13    the errors that entries know (`fingerprints`, their words and their queue), and what was there before each change
-        (`history`, in history_schema.py); the tables below.
+  13    the errors that entries know (`fingerprints`, their words and their queue); what was there before each change
+        (`history`, in history_schema.py); names such as `C++` in the keywords; the tables below. `migrations.py`
+        brings earlier bases up to it.
 
 The rules that hold between the tables are kept by triggers, not by Python, so that a row written with
 plain `sqlite3` is found like any other:
@@ -18,7 +19,6 @@ plain `sqlite3` is found like any other:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any, Protocol  # Any: SQL values
 
 from rekall import history_schema
@@ -311,8 +311,10 @@ def statements(script: str) -> list[str]:
 
 def create_tables(connection: Connection) -> None:
     """Write the tables, without the triggers. The caller holds the transaction."""
-    for statement in statements(_TABLES + _full_text() + _ERROR_TABLES + history_schema.TABLES):
+    for statement in statements(_TABLES + _full_text()):
         connection.execute(statement)
+    create_error_tables(connection)
+    create_history(connection)
 
 
 def create_triggers(connection: Connection) -> None:
@@ -328,25 +330,22 @@ def create(connection: Connection) -> None:
     mark(connection)
 
 
-def m013_fingerprints(connection: Connection) -> None:
-    """Turn a base of version 12 into one of 13. The caller holds the transaction; what was there stays."""
+def create_error_tables(connection: Connection) -> None:
+    """Write the tables of errors, new in version 13. The caller holds the transaction."""
+    for statement in statements(_ERROR_TABLES):
+        connection.execute(statement)
+
+
+def create_history(connection: Connection) -> None:
+    """Write the table of what was there before each change, new in version 13. The caller holds the transaction."""
+    for statement in statements(history_schema.TABLES):
+        connection.execute(statement)
+
+
+def drop_triggers(connection: Connection) -> None:
+    """Take the triggers of this schema away, and no others."""
     for name in re.findall(r"CREATE TRIGGER (\w+)", _triggers() + history_schema.triggers()):
         connection.execute(f"DROP TRIGGER IF EXISTS {name}")
-    for statement in statements(_ERROR_TABLES + history_schema.TABLES):
-        connection.execute(statement)
-    connection.execute("INSERT INTO fingerprint_queue SELECT rowid FROM entries")
-    create_triggers(connection)
-
-
-# What makes a base of the next version out of one of each version.
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {12: m013_fingerprints}
-
-
-def migrate(connection: Connection, version: int) -> None:
-    """Bring a base of this earlier version up to VERSION. The caller holds the transaction, and has a backup."""
-    for earlier in range(version, VERSION):
-        MIGRATIONS[earlier](connection)
-    mark(connection)
 
 
 def mark(connection: Connection) -> None:

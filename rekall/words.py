@@ -13,8 +13,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rekall.query import terms
+from rekall.query import compounds, terms
 from rekall.schema import FTS_WEIGHTS, TOKENIZER, Connection
+from rekall.typos import beginnings_of, likeliest, may_be_slip
 
 # Where the cut is made. MRR@10 and recall@10 on the development sets: decision 022.
 POSTINGS = 1000
@@ -25,9 +26,13 @@ TIED = 100
 MOST_COUNTED = 10_000
 # A word that is still being typed counts as the beginning of others from so many letters on.
 PREFIX_LETTERS = 3
+# Words of a query that are tried as slips.
+MOST_MENDED = 3
 # While one types, a word that more entries hold than this is not ranked: 5 ms at this many.
 MOST_RANKED = 5000
 
+# What Porter's stems lack, most often.
+_ENDINGS = ("", "e", "s", "ed", "ing", "y", "ion", "al", "er", "ement")
 _LAST_WORD = re.compile(r"[^\W_]+\Z")
 _BM25 = f"bm25(entries_fts, {', '.join(str(weight) for weight in FTS_WEIGHTS.values())})"
 
@@ -74,6 +79,7 @@ class Words:
         parameters: Sequence[object] = (),
         revision: int | None = None,
         is_typing: bool = False,
+        mends: bool = True,
     ) -> Matches:
         """Return up to k entries that hold words of `text`, best first, ties by id.
 
@@ -82,20 +88,26 @@ class Words:
         an earlier query is used again at the same `revision`: counting reads a word's whole list of entries.
         `is_typing`: a last word without a blank behind it may be unfinished, so the words that begin like it count
         as well; and what nearly every entry holds is not ranked. Cost: a walk over the vocabulary behind a new
-        beginning, 5 ms at the most at 100,000 entries.
+        beginning, 5 ms at the most at 100,000 entries. `mends`: a word that no entry holds also stands for the one
+        that it may be a slip of; see typos.py.
         """
         if revision is None or revision != self._revision or len(self._counted) > MOST_COUNTED:
             self._counted, self._begun, self._revision = {}, {}, revision
             self._total = self._base.execute("SELECT count(*) FROM entries").fetchone()[0]
         total, words = self._total, terms(text)
-        known, unknown = self._frequencies(words)
+        known, strangers = self._frequencies(words)
         if is_typing:
-            known, unknown = self._with_beginning(text, known, unknown)
-            if not known and (last := _LAST_WORD.search(text)):  # too short to look for how its words go on
+            known, strangers = self._with_beginning(text, known, strangers)
+            slips = any(map(may_be_slip, strangers.values()))
+            if (
+                not known and not slips and (last := _LAST_WORD.search(text))
+            ):  # too short to look for how its words go on
                 return self._titled([(total, f'"{terms(last[0])[0]}"*')], k, condition, parameters)
             if known and known[0][0] > MOST_RANKED:
                 return self._titled(known, k, condition, parameters)
-        ideal = sum(_rarity(total, count) for count, _word in known) + unknown * _rarity(total, 0)
+        known = self._with_mended(known, strangers) if mends else known
+        known = self._with_whole_names(text, known)
+        ideal = sum(_rarity(total, count) for count, _word in known) + len(strangers) * _rarity(total, 0)
         used = _rarest(known, POSTINGS)
         found = self._ranked(known[:used], k, condition, parameters)
         if len(found) < k and used < len(known) and condition != "1":
@@ -109,8 +121,8 @@ class Words:
             word: math.log((self._total + 1) / (self._count(stem) + 0.5)) / most for word, stem in self._stems([*words])
         }
 
-    def _frequencies(self, words: list[str]) -> tuple[list[tuple[int, str]], int]:
-        """Return (document frequency, "word") of the words the base holds, rarest first, and how many it does not.
+    def _frequencies(self, words: list[str]) -> tuple[list[tuple[int, str]], dict[str, str]]:
+        """Return (document frequency, "word") of the words the base holds, rarest first; and (stem → word) of others.
 
         The words are as FTS5 takes them: between quotes. They hold letters and digits only, see query.terms.
         """
@@ -118,7 +130,7 @@ class Words:
         for word, stem in self._stems(words):
             frequency.setdefault(stem, (self._count(stem), f'"{word}"'))
         known = sorted(pair for pair in frequency.values() if pair[0])
-        return known, len(frequency) - len(known)
+        return known, {stem: pair[1].strip('"') for stem, pair in frequency.items() if not pair[0]}
 
     def _count(self, stem: str) -> int:
         """Return how many entries hold a stem."""
@@ -128,21 +140,53 @@ class Words:
         return self._counted[stem]
 
     def _with_beginning(
-        self, text: str, known: list[tuple[int, str]], unknown: int
-    ) -> tuple[list[tuple[int, str]], int]:
+        self, text: str, known: list[tuple[int, str]], strangers: dict[str, str]
+    ) -> tuple[list[tuple[int, str]], dict[str, str]]:
         """Return what `_frequencies` does, the words that go on from the last one of `text` among them."""
         last = _LAST_WORD.search(text)
         if last is None or len(last[0]) < PREFIX_LETTERS:
-            return known, unknown
+            return known, strangers
         word = terms(last[0])[0]
         stem = next((stem for _word, stem in self._stems([word])), "")
         if len(stem) < PREFIX_LETTERS:
-            return known, unknown
+            return known, strangers
         held, going_on = self._count(stem), sum(count for _stem, count in self._going_on(stem))
         if going_on == held:  # none but itself
-            return known, unknown
+            return known, strangers
         # No stranger, only unfinished. What FTS5 reads for it holds the word itself as well.
-        return sorted([*known, (min(going_on, self._total), f'"{word}"*')]), unknown - (not held)
+        strangers = {other: name for other, name in strangers.items() if other != stem}
+        return sorted([*known, (min(going_on, self._total), f'"{word}"*')]), strangers
+
+    def _with_whole_names(self, text: str, known: list[tuple[int, str]]) -> list[tuple[int, str]]:
+        """Return the words to look up, names of several words among them as phrases, where entries hold them whole.
+
+        Who holds `--no-verify` comes before who holds its words here and there.
+        """
+        phrases = [(self._count_phrase(phrase), f'"{phrase}"') for phrase in compounds(text)]
+        return sorted({*known, *(pair for pair in phrases if pair[0])})
+
+    def _count_phrase(self, phrase: str) -> int:
+        """Return how many entries hold words next to each other; counting ends where it no longer matters."""
+        if phrase not in self._counted:
+            sql = "SELECT count(*) FROM (SELECT 1 FROM entries_fts WHERE entries_fts MATCH ? LIMIT ?)"
+            self._counted[phrase] = self._base.execute(sql, (f'"{phrase}"', POSTINGS)).fetchone()[0]
+        return self._counted[phrase]
+
+    def _with_mended(self, known: list[tuple[int, str]], strangers: dict[str, str]) -> list[tuple[int, str]]:
+        """Return the words to look up, with the words that strangers may be slips of."""
+        slips = [stem for stem, word in strangers.items() if may_be_slip(word) and len(stem) > PREFIX_LETTERS]
+        mended = [self._mended(stem) for stem in slips[:MOST_MENDED]]
+        return sorted({*known, *(pair for pair in mended if pair)})
+
+    def _mended(self, stem: str) -> tuple[int, str] | None:
+        """Return (document frequency, "word") of the likeliest word of the base that `stem` is a slip of."""
+        for beginning in beginnings_of(stem):
+            term = likeliest(stem, self._going_on(beginning))
+            # FTS5 stems what it looks up, and a stem need not be its own: a word is needed that has this one.
+            words = [word for word, found in self._stems([f"{term}{end}" for end in _ENDINGS]) if found == term]
+            if term and words:
+                return self._count(term), f'"{words[0]}"'
+        return None
 
     def _going_on(self, stem: str) -> list[tuple[str, int]]:
         """Return (stem, document frequency) of all that begins with `stem`.

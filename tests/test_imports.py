@@ -20,8 +20,8 @@ SOURCES = sorted((REPOSITORY / "rekall").rglob("*.py"))
 LAYERS = (
     "rekall errors entry config protocol query language usage frames places stdin_pipe memory redact printed "
     "error_marks error_lines fingerprint likeness",
-    "schema rows words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
-    "old_rekall history_schema base_parts history error_table backups base_file db client",
+    "schema rows typos words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
+    "old_rekall history_schema migrations base_parts history error_table backups base_file db client",
     "verify repair restoring nearness embeddings ranking evidence capture exchange render",
     "commands commands.answering commands.find commands.keep commands.move commands.pipe commands.room commands.showing commands.tend "
     "commands.serve",

@@ -12,7 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rekall.errors import UsageError
-from rekall.query import MAX_TERMS, Filters, Typed, parse_time, terms, type_in, typed, with_type
+from rekall.query import (
+    MAX_TERMS,
+    Filters,
+    Typed,
+    as_match,
+    asked,
+    both,
+    compounds,
+    parse_time,
+    terms,
+    type_in,
+    typed,
+    with_type,
+)
 
 MOMENT = datetime(2026, 11, 23, 8, 48, 0, tzinfo=UTC)
 any_text = st.text(alphabet=st.characters(exclude_categories=()))
@@ -32,7 +45,7 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ("text", "words"),
     [
         ("", []),
-        ("C++", ["c"]),
+        ("C++", ["c", "cplusplus"]),
         ("can't", ["can", "t"]),
         ("foo-bar foo", ["foo", "bar"]),
         ('"', []),
@@ -144,7 +157,7 @@ NAMES = {"tag": {"git", "disk"}, "project": {"my shop", "shop"}}
         ('project:"my sh', "", Filters(), ((0, 14, False),)),
         ("type:bu", "", Filters(), ((0, 7, False),)),
         ("type:", "", Filters(), ((0, 5, False),)),
-        ("type:bug,nonsense x", " x", Filters(), ((0, 17, False),)),
+        ("type:bug,nonsense x", "type:bug,nonsense x", Filters(), ((0, 17, False),)),
         ("tag:gi", "", Filters(), ((0, 6, False),)),
         ("since:30d", "", Filters(since="2026-10-24T08:48:00"), ((0, 9, True),)),
         ("since:3", "", Filters(), ((0, 7, False),)),
@@ -182,3 +195,97 @@ def test_no_line_is_an_error(line: str) -> None:
 def test_a_type_is_put_into_a_line_and_taken_out(line: str, name: str, expected: str, then: str) -> None:
     assert with_type(line, name) == expected
     assert type_in(expected) == then
+
+
+# --- phrases, not:, names ---
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "filters"),
+    [
+        ('"connection refused"', "connection refused", Filters(phrases=("connection refused",))),
+        ('undo "last commit" now', "undo last commit now", Filters(phrases=("last commit",))),
+        ('("a b"), "c".', "(a b), c.", Filters(phrases=("a b", "c"))),
+        ('name="x y" a"b c"d', 'name="x y" a"b c"d', Filters()),
+        ('"not closed', '"not closed', Filters()),
+        ('"" "++" x', '"" ++ x', Filters()),
+        ("not:docker net", " net", Filters(without=("docker",))),
+        ('not:"docker compose" net', " net", Filters(without=("docker compose",))),
+        ("not: x", "not: x", Filters()),
+        ("not:++ x", "not:++ x", Filters()),
+        ("-x --x -1 --no-verify", "-x --x -1 --no-verify", Filters()),
+        ("NOT x AND y OR z", "NOT x AND y OR z", Filters()),
+        ("type:bug tag:a,b project:p x", "   x", Filters(("bug",), ("a", "b"), ("p",))),
+        ("type:nonsense x", "type:nonsense x", Filters()),
+        ("since: x", "since: x", Filters()),
+        ("since:30d x", " x", Filters(since="2026-10-24T08:48:00")),
+        ("cannot:x http://type:bug", "cannot:x http://type:bug", Filters()),
+    ],
+)
+def test_a_query_is_taken_apart(line: str, words: str, filters: Filters) -> None:
+    found = asked(line, MOMENT, UTC)
+    assert (found.words, found.filters) == (words, filters)
+
+
+@pytest.mark.parametrize("line", ["since:yesterday x", "x until:2026-13-01", "since:3"])
+def test_a_time_that_is_none_is_an_error_in_a_query_and_text_while_typing(line: str) -> None:
+    with pytest.raises(UsageError, match="30d"):
+        asked(line, MOMENT, UTC)
+    assert typed(line, None, MOMENT, UTC).filters == Filters()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("since:yesterday x", "since:yesterday x"),
+        ("x since:yesterday", "x "),
+        ("type:nonsense x", "type:nonsense x"),
+        ("tag:nowhere x", " x"),
+        ('"disk full" x', "disk full x"),
+        ("not:disk x", " x"),
+    ],
+)
+def test_while_typing_what_is_wrong_is_text_once_it_is_finished(line: str, words: str) -> None:
+    assert typed(line, NAMES, MOMENT, UTC).words == words
+
+
+@given(any_text)
+def test_any_text_is_a_query_or_names_the_time_that_is_wrong(line: str) -> None:
+    try:
+        found = asked(line, MOMENT, UTC)
+    except UsageError:
+        assert "since:" in line or "until:" in line
+    else:
+        assert len(found.words) <= len(line)
+
+
+@given(any_text)
+def test_what_a_phrase_asks_fts5_is_words_between_quotes(text: str) -> None:
+    assert re.fullmatch(r'("[^"]+"( AND "[^"]+")*)?', as_match(text))
+    assert "\x00" not in as_match(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("git commit --no-verify", ["no verify"]),
+        ("os.path.join(a, b)", ["os path join"]),
+        ("max_open_files", ["max open files"]),
+        ("std::unique_ptr at 10.0.0.1:5432", ["std unique ptr", "10 0 0 1 5432"]),
+        ("getAllVectors C++ --force x", []),
+        ("--a-b --a-b", ["a b"]),
+        ("built-in 9-ball and/or for...in", []),
+        ("create-react-app src/main.c /etc/hosts", ["create react app", "src main c", "etc hosts"]),
+        ("/etc/nginx/nginx.conf", ["etc nginx nginx conf"]),
+        (" ".join(f"a{i}.b" for i in range(20)), [f"a{i} b" for i in range(8)]),
+    ],
+)
+def test_names_of_several_words_are_known_whole(text: str, names: list[str]) -> None:
+    assert compounds(text) == names
+
+
+def test_filters_of_two_places_add_up() -> None:
+    one = Filters(types=("bug",), since="a", phrases=("x",))
+    other = Filters(types=("til",), since="b", tags=("t",), without=("y",))
+    assert both(one, other) == Filters(("bug", "til"), ("t",), since="b", phrases=("x",), without=("y",))
+    assert both(one, Filters()) == both(Filters(), one) == one

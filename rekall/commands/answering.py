@@ -70,7 +70,7 @@ def _support(
 ) -> tuple[Support, list[str]]:
     """Return what words and meaning say about a line, and the entries that they put forward."""
     database, text = room.reading(), as_question(line.text)
-    words = {} if arm == "meaning" else _shares(database.search_words(print_.text, POOL, filters))
+    words = {} if arm == "meaning" else _shares(database.search_words(print_.text, POOL, filters, mends=False))
     near = None if arm == "words" else room.nearest(text, _ABOUT, filters)
     keys = list(dict.fromkeys([*list(words)[:_ABOUT], *(near or ())]))
     cosines = None if near is None else near | room.cosines(text, [key for key in keys if key not in near])

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from rekall.commands.pipe import search_piped
 from rekall.commands.room import Room
-from rekall.commands.showing import entries_of, filters_of, show_hits, write_nul, write_objects
+from rekall.commands.showing import entries_of, filters_of, hits_of, show_hits, write_nul, write_objects
 from rekall.entry import clean_text, to_record
 from rekall.errors import NOTHING_FOUND, UsageError
 from rekall.language import _
@@ -35,22 +35,31 @@ def search_(room: Room, request: Request, response: Response) -> None:
         if is_given:
             raise UsageError(_("{flag} is about what is piped in; write: rekall search - {flag}").format(flag=flag))
     text = clean_text(" ".join(options.query)).strip()
-    hits = room.find(text, options.limit, filters_of(request), options.arm)
+    hits = hits_of(room, request, text)
     show_hits(room, request, response, hits, {"query": text})
 
 
 def _search_each_line(room: Room, request: Request, response: Response) -> None:
     """Answer each line of stdin with one JSON object, in order, blank lines included."""
-    options, filters = request.options, filters_of(request)
+    options = request.options
     response.status = NOTHING_FOUND
     for line in _lines(request.stdin):
         text = clean_text(line.decode("utf-8", "replace")).strip()
-        hits = room.find(text, options.limit, filters, options.arm)
+        hits = _hits_of_line(room, request, text)
         entries = entries_of(room, hits)
         if hits:
             response.status = 0
         response.json({"query": text, "hits": [hit_object(hit, entries[hit.id], options.explain) for hit in hits]})
         response.flush()
+
+
+def _hits_of_line(room: Room, request: Request, text: str) -> list[Hit]:
+    """Return the hits for one line of many; a time that is none is text, for the others are to be answered."""
+    filters = filters_of(request)  # what the command line says wrong is wrong
+    try:
+        return hits_of(room, request, text)
+    except UsageError:
+        return room.find(text, request.options.limit, filters, request.options.arm)
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from rekall.config import OLDER_BASE_NAME, Base, Config
 from rekall.errors import BaseUnusable, Cancelled, ModelUnavailable
 from rekall.language import _
 from rekall.protocol import Request, Response
-from rekall.query import Filters
+from rekall.query import Filters, Typed
 
 if TYPE_CHECKING:
     from rekall.db import Database
@@ -261,6 +261,15 @@ class Room:
     def embed_some(self, count: int) -> int:
         """Embed up to `count` waiting entries, the newest first; return how many. Raises ModelUnavailable."""
         return 0 if self.reading().path is None else self.service.embed_pending(count)
+
+    def answer(self, query: Typed, count: int, arm: str = "both") -> list[Hit]:
+        """Return up to `count` hits for a query taken apart; the newest entries that fit where it has no words."""
+        from rekall.ranking import Hit
+
+        words = query.words.strip()
+        if words:
+            return self.find(words, count, query.filters, arm)
+        return [Hit(key, 0.0) for key in self.reading().newest(query.filters, count)] if query.filters else []
 
     def find(self, text: str, count: int, filters: Filters | None, arm: str) -> list[Hit]:
         """Return up to `count` hits by words, by meaning, or both. Without a model, words answer.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from rekall.commands.room import Room
 from rekall.entry import TYPES, Entry, check_choice, clean_text
 from rekall.errors import NOTHING_FOUND
 from rekall.protocol import Request, Response
-from rekall.query import Filters, parse_time
+from rekall.query import Filters, asked, both, parse_time
 from rekall.ranking import Hit
 from rekall.render import hit_lines, hit_object, tsv_line
 
@@ -26,6 +27,18 @@ def filters_of(request: Request) -> Filters:
         until=parse_time(options.until, zone=request.zone) if options.until else None,
         status=getattr(options, "status", None),
     )
+
+
+def hits_of(room: Room, request: Request, text: str) -> list[Hit]:
+    """Return the hits for a query with the filters that it and the command line name; the newest if it has no words.
+
+    Raises UsageError for a time that is none.
+    """
+    options, query = request.options, asked(text, zone=request.zone)
+    filters = filters_of(request)
+    if not query.words.strip() and not query.filters:
+        return []
+    return room.answer(replace(query, filters=both(filters, query.filters)), options.limit, options.arm)
 
 
 def entries_of(room: Room, hits: Sequence[Hit]) -> dict[str, Entry]:
