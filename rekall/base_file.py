@@ -65,7 +65,9 @@ def _check_not_emptied(path: Path) -> None:
     log = path.with_name(f"{path.name}-wal")
     if backups.of_base(path) or (log.exists() and log.stat().st_size):
         raise BaseUnusable(
-            _("base {path} is empty, 0 bytes, and was not always: {way_back}").format(path=path, way_back=way_back(path))
+            _("base {path} is empty, 0 bytes, and was not always: {way_back}").format(
+                path=path, way_back=way_back(path)
+            )
         )
 
 

@@ -172,6 +172,12 @@ class Database(EmbeddingQueue, History, ErrorTable):
                 raise
             self._connection.execute("RELEASE inner")
 
+    def vacuum(self) -> None:
+        """Write the file anew, without what was deleted, and empty the log. Raises BaseUnusable."""
+        with readable_errors(self.path):
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     # --- entries ---
 
     def add(self, entry: Entry) -> None:
@@ -394,7 +400,14 @@ class Database(EmbeddingQueue, History, ErrorTable):
 
     def revision(self) -> int:
         """Return the number of changes this base has seen. Cost: one read."""
-        return int(self._read("SELECT value FROM state WHERE key = 'revision'", ())[0][0])
+        found = self._read("SELECT value FROM state WHERE key = 'revision'", ())
+        if not found or not isinstance(found[0][0], int):
+            raise BaseUnusable(
+                _("base {path} is damaged: its count of changes is gone; run rekall index verify --repair").format(
+                    path=self.path
+                )
+            )
+        return int(found[0][0])
 
     def changes_since(self, revision: int) -> Changes:
         """Return what was written, embedded or deleted after `revision`, by whatever process."""
@@ -514,9 +527,9 @@ def open_file(path: Path) -> tuple[stdlib_sqlite3.Connection, bool]:
     log = path.with_name(f"{path.name}-wal")
     if log.exists() and log.stat().st_size:
         raise BaseUnusable(
-            _("base {path} was not closed well and nothing can be written beside it; copy it and {log} elsewhere").format(
-                path=path, log=log.name
-            )
+            _(
+                "base {path} was not closed well and nothing can be written beside it; copy it and {log} elsewhere"
+            ).format(path=path, log=log.name)
         )
     return _connect(f"{path.absolute().as_uri()}?immutable=1", uri=True), True
 

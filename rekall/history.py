@@ -119,7 +119,7 @@ class History(LinkTable):
 
     def _forget_old(self) -> None:
         """Forget what is older than `keep_history_days`, once an hour. Cost: an index look-up."""
-        if not self.keep_history_days or time.monotonic() < self._pruned_at + 3600 and self._pruned_at:
+        if not self.keep_history_days or (time.monotonic() < self._pruned_at + 3600 and self._pruned_at):
             return
         self._pruned_at = time.monotonic()
         with suppress(OverflowError, ValueError, OSError):  # so many days that no year has that number
@@ -127,11 +127,22 @@ class History(LinkTable):
             bound = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
             self.connection.execute("DELETE FROM history WHERE at < ?", (bound,))
 
-    def forget_history_of(self, key: str) -> int:
-        """Remove all that the history holds of an entry; return how many rows that were."""
+    def delete_forever(self, key: str) -> None:
+        """Remove an entry and all that the history holds of it, and what they stood on. Raises EntryNotFound.
+
+        Backups are not looked into. The log is emptied unless somebody is reading it just now; then by its last user.
+        Cost: the file is written anew.
+        """
         with self.transaction():
-            gone = self.connection.execute("DELETE FROM history WHERE entry_id = ? OR was_id = ?", (key, key))
-        return int(gone.rowcount)
+            self.delete(key)
+            self.connection.execute("DELETE FROM history WHERE :key IN (entry_id, was_id, other)", {"key": key})
+            for table in ("entries_fts", "fingerprints_fts"):  # which keep the words of what is gone for a while
+                self.connection.execute(f"INSERT INTO {table}({table}) VALUES ('optimize')")
+        self.vacuum()
+
+    @abstractmethod
+    def vacuum(self) -> None:
+        """Write the file anew, without what was deleted."""
 
     # --- reading it ---
 
@@ -172,7 +183,9 @@ class History(LinkTable):
         return taken
 
     def _deed_of(self, number: int, undoes: int | None) -> Deed:
-        counts = self._read("SELECT kind, count(*) FROM history WHERE deed = ? GROUP BY 1 ORDER BY min(number)", (number,))
+        counts = self._read(
+            "SELECT kind, count(*) FROM history WHERE deed = ? GROUP BY 1 ORDER BY min(number)", (number,)
+        )
         key, at, title = self._read(
             "SELECT h.entry_id, h.at, coalesce(h.title, e.title, (SELECT title FROM history o "
             "WHERE o.entry_id = h.entry_id AND o.title IS NOT NULL ORDER BY o.number DESC LIMIT 1), '') "
@@ -244,7 +257,9 @@ class History(LinkTable):
                 (change.other, change.entry_id, change.reason),
             )
         elif self._exists(change.entry_id) and self._exists(change.other):
-            link = Link(change.entry_id, str(change.other), str(change.relation), change.reason, change.created_at or "")
+            link = Link(
+                change.entry_id, str(change.other), str(change.relation), change.reason, change.created_at or ""
+            )
             self.link(link)
 
     def _take_back_added(self, change: Change, is_last: bool) -> None:
@@ -287,6 +302,6 @@ class History(LinkTable):
 
 
 def _refusal(change: Change, reason: str) -> str:
-    return _(
-        "deed {deed} cannot be undone: entry {id}: {reason}; rekall history {id} shows what happened"
-    ).format(deed=change.deed, id=change.entry_id, reason=reason)
+    return _("deed {deed} cannot be undone: entry {id}: {reason}; rekall history {id} shows what happened").format(
+        deed=change.deed, id=change.entry_id, reason=reason
+    )

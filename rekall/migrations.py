@@ -20,7 +20,7 @@ def migrate(connection: schema.Connection, version: int) -> None:
 
 
 def m013_errors_and_history(connection: schema.Connection) -> None:
-    """Add the tables of errors, every entry in their queue, and the history, and find names such as `C++` by themselves."""
+    """Add the tables of errors, every entry in their queue; the history; and find names such as `C++` by themselves."""
     schema.drop_triggers(connection)
     schema.create_error_tables(connection)
     schema.create_history(connection)

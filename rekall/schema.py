@@ -361,3 +361,8 @@ def rebuild_words(connection: Connection) -> None:
     connection.execute(
         "INSERT OR IGNORE INTO tags(tag, entry_rowid) SELECT t.value, e.rowid FROM entries e, json_each(e.tags) t"
     )
+
+
+def scripts() -> tuple[str, ...]:
+    """Return all that makes a base, in the order of its making."""
+    return (_TABLES, _full_text(), _ERROR_TABLES, history_schema.TABLES, _triggers(), history_schema.triggers())
