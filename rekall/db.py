@@ -411,7 +411,7 @@ class Database(EmbeddingQueue, History, ErrorTable):
 
     def changes_since(self, revision: int) -> Changes:
         """Return what was written, embedded or deleted after `revision`, by whatever process."""
-        with self._snapshot():
+        with self.snapshot():
             latest = self.revision()
             written = self._read(
                 "SELECT id FROM entries WHERE changed > :r UNION SELECT e.id FROM embeddings m "
@@ -422,16 +422,18 @@ class Database(EmbeddingQueue, History, ErrorTable):
         return Changes(latest, frozenset(row[0] for row in written), frozenset(row[0] for row in gone))
 
     @contextmanager
-    def _snapshot(self) -> Iterator[None]:
+    def snapshot(self) -> Iterator[None]:
         """See one state of the base throughout the block."""
         if self._connection.in_transaction:
             yield
             return
-        self._connection.execute("BEGIN")
+        with readable_errors(self.path):
+            self._connection.execute("BEGIN")
         try:
             yield
         finally:
-            self._connection.execute("COMMIT")
+            if self._connection.in_transaction:  # damage may have ended it
+                self._connection.execute("COMMIT")
 
     def _read(self, sql: str, values: Any) -> list[tuple[Any, ...]]:
         with readable_errors(self.path):

@@ -31,14 +31,20 @@ def verify(database: Database) -> list[Finding]:
     Cost: reads the whole file; seconds at 100,000 entries.
     """
     found: list[Finding] = []
-    each = (_file, _objects, _state, _texts, _words, _tags, _references, _vectors)
-    checks = [partial(check, database.connection) for check in each]
-    for check in (*checks, partial(_fingerprints, database), partial(_copy, database)):
-        try:
-            found += check()
-        except Exception as error:  # a damaged file may fail anywhere; that is a finding
-            found.append(Finding(check.func.__name__.strip("_"), str(error)))
+    each = (_file, _objects, _state, _texts, _tags, _references, _vectors)
+    with database.snapshot():  # others may be writing
+        for check in (*(partial(one, database.connection) for one in each), partial(_copy, database)):
+            found += _found_by(check)
+    for check in (partial(_words, database.connection), partial(_fingerprints, database)):  # these need to write
+        found += _found_by(check)
     return found
+
+
+def _found_by(check: partial[Iterator[Finding]]) -> list[Finding]:
+    try:
+        return list(check())
+    except Exception as error:  # a damaged file may fail anywhere; that is a finding
+        return [Finding(check.func.__name__.strip("_"), str(error))]
 
 
 def verify_copy(path: Path) -> list[Finding]:
