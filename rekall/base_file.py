@@ -8,6 +8,7 @@ refused untouched.
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -15,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from rekall import migrations, old_rekall, schema
+from rekall import backups, migrations, old_rekall, schema
 from rekall.errors import BaseRefused, BaseUnusable
 from rekall.language import _
 
 OLDER_VERSIONS = (11, 12)
+# An empty file as young as this is another process's, which is about to fill it.
+JUST_MADE_SECONDS = 10
 
 
 class Transactions(Protocol):
@@ -36,9 +39,13 @@ def prepare(path: Path) -> None:
     path = Path(os.path.realpath(path))
     try:
         if path.exists():
+            _check_not_emptied(path)
             return
+        missing = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        create_private(path)
+        backups.create_private(path)
+        for folder in (path.parent, *(made.parent for made in missing)):  # the names, too, survive a power cut
+            backups.sync(folder)
     except FileExistsError:
         return  # another process was faster
     except OSError as error:
@@ -47,9 +54,29 @@ def prepare(path: Path) -> None:
         ) from None
 
 
-def create_private(path: Path) -> None:
-    """Create the empty file `path`, readable by its owner only. Raises FileExistsError."""
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+def _check_not_emptied(path: Path) -> None:
+    """Raise BaseUnusable for a file of no length that was a base: a log or a backup of one lies beside it.
+
+    One that was made just now is another process's, which has not come to fill it yet.
+    """
+    found = path.stat()
+    if found.st_size or not path.is_file() or abs(time.time() - found.st_mtime) < JUST_MADE_SECONDS:
+        return
+    log = path.with_name(f"{path.name}-wal")
+    if backups.of_base(path) or (log.exists() and log.stat().st_size):
+        raise BaseUnusable(
+            _("base {path} is empty, 0 bytes, and was not always: {way_back}").format(
+                path=path, way_back=way_back(path)
+            )
+        )
+
+
+def way_back(path: Path | None) -> str:
+    """Return what to do about a damaged base: which backup, and with which command."""
+    found = backups.of_base(path) if path else []
+    if found:
+        return _("its newest backup comes back with: rekall restore {backup}").format(backup=shlex.quote(str(found[0])))
+    return _("no backup lies beside it; what can be saved: rekall index verify --repair")
 
 
 def identity(path: Path | None) -> tuple[int, int] | None:
@@ -74,7 +101,11 @@ def stamp(path: Path) -> tuple[tuple[int, int], ...]:
 
 
 def settle(
-    connection: schema.Connection, path: Path | None, transaction: Transactions, copy: Callable[[Path, Path], None]
+    connection: schema.Connection,
+    path: Path | None,
+    transaction: Transactions,
+    copy: Callable[[Path, Path], object],
+    is_read_only: bool = False,
 ) -> Path | None:
     """Make sure that `connection` speaks to a base of this version; return the backup if one was made.
 
@@ -85,6 +116,8 @@ def settle(
     found = _look(connection)
     connection.execute("COMMIT")
     if found.is_ours:
+        if path is not None and not is_read_only and not _has_log(connection):
+            use_write_ahead_log(connection)  # a backup was moved here
         return None
     if not found.is_empty and not found.is_earlier:
         raise BaseRefused(_refusal(path, found))
@@ -111,6 +144,10 @@ def settle(
     return backup
 
 
+def _has_log(connection: schema.Connection) -> bool:
+    return str(connection.execute("PRAGMA journal_mode").fetchone()[0]).lower() == "wal"
+
+
 def use_write_ahead_log(connection: schema.Connection) -> None:
     """Switch the file to WAL, so that readers and the writer do not wait for each other.
 
@@ -129,14 +166,17 @@ def use_write_ahead_log(connection: schema.Connection) -> None:
         time.sleep(0.01)
 
 
-def _carry_over(connection: schema.Connection, path: Path, found: _Found, copy: Callable[[Path, Path], None]) -> Path:
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    names = (
-        path.with_name(f"{path.name}.v{found.version}-{stamp}{more}.bak")
-        for more in ("", *map("-{}".format, range(2, 99)))
-    )
-    backup = next(name for name in names if not name.exists())
-    copy(path, backup)
+def _carry_over(connection: schema.Connection, path: Path, found: _Found, copy: Callable[[Path, Path], object]) -> Path:
+    backup = backups.new_name(path, f"v{found.version}")
+    try:
+        copy(path, backup)
+    except OSError as error:
+        raise BaseUnusable(
+            _(
+                "base {path} of an earlier rekall was not carried over: the backup {backup} cannot be written "
+                "({reason}); make room, or copy the base to where you may write"
+            ).format(path=path, backup=backup, reason=error.strerror)
+        ) from None
     try:
         if found.is_older:
             old_rekall.carry_over(connection)
@@ -211,7 +251,7 @@ def explain(path: Path | None, error: Exception) -> str:
             _("base {path} is busy: another process has held it for too long; see who with: fuser {path}"),
         ),
         ("SQLITE_NOTADB", _("{path} is no SQLite file, so no base of rekall; name another with --db")),
-        ("SQLITE_CORRUPT", _("base {path} is damaged ({error}); keep a copy of it, then restore a backup")),
+        ("SQLITE_CORRUPT", _("base {path} is damaged ({error}); {way_back}")),
         ("SQLITE_READONLY", _("base {path} may not be written; check the rights of the file and its folder")),
         ("SQLITE_CANTOPEN", _("base {path} cannot be opened; check the rights of the file and its folder")),
         ("SQLITE_FULL", _("the disk of base {path} is full; nothing was changed, make room and try again")),
@@ -219,5 +259,7 @@ def explain(path: Path | None, error: Exception) -> str:
         ("SQLITE_PERM", _("base {path} may not be written; check the rights of the file and its folder")),
     ):
         if name.startswith(beginning):
-            return message.format(path=path, error=error)
+            if name.startswith("SQLITE_NOTADB") and path and backups.of_base(path):
+                message = _("base {path} is damaged: it is no SQLite file any more; {way_back}")
+            return message.format(path=path, error=error, way_back=way_back(path) if "{way_back}" in message else "")
     return _("base {path} failed: {error}").format(path=path, error=error)

@@ -40,6 +40,10 @@ class Part(ABC):
         """Return the entry with exactly this id. Raises EntryNotFound."""
 
     @abstractmethod
+    def _mark_deed(self, undoes: int = 0) -> None:
+        """Say in the open transaction which deed its changes belong to, so that they can be taken back together."""
+
+    @abstractmethod
     def _read(self, sql: str, values: Any) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""
 
@@ -52,6 +56,7 @@ class LinkTable(Part):
         with self.transaction():
             self.get(link.source)
             self.get(link.target)
+            self._mark_deed()
             self.connection.execute(
                 "INSERT INTO links(source_id, target_id, relation, reason, created_at) VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT DO UPDATE SET reason = excluded.reason",
@@ -62,6 +67,7 @@ class LinkTable(Part):
     def unlink(self, source: str, target: str, relation: str | None = None) -> int:
         """Remove the links from `source` to `target`, of one relation or all; return how many."""
         with self.transaction():
+            self._mark_deed()
             gone = self.connection.execute(
                 "DELETE FROM links WHERE source_id = ? AND target_id = ? AND relation = coalesce(?, relation)",
                 (source, target, relation),

@@ -7,20 +7,22 @@ library, because two of them in one process drop each other's file locks.
 
 from __future__ import annotations
 
+import os
 import sqlite3 as stdlib_sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast  # Any: SQL values, and either SQLite module
 
-from rekall import base_file, rows, schema
-from rekall.base_parts import EmbeddingQueue, LinkTable
+from rekall import backups, base_file, rows, schema
+from rekall.base_parts import EmbeddingQueue
 from rekall.entry import Entry, is_id
 from rekall.error_table import ErrorTable
 from rekall.errors import BaseRefused, BaseUnusable, EntryNotFound
+from rekall.history import History
 from rekall.language import _
 from rekall.query import Filters
 from rekall.vec_table import VecTable
@@ -61,7 +63,7 @@ class Changes:
     gone: frozenset[str]
 
 
-class Database(EmbeddingQueue, LinkTable, ErrorTable):
+class Database(EmbeddingQueue, History, ErrorTable):
     """One open base. Use with `with`; every write is one transaction, or joins the one open.
 
     `on_change` is called with the id of each entry written through this object, after the commit.
@@ -82,10 +84,12 @@ class Database(EmbeddingQueue, LinkTable, ErrorTable):
         with readable_errors(path):
             if path is not None:
                 base_file.prepare(path)
-            self._connection = _connect(str(path) if path else ":memory:")
+            self._connection, self.is_read_only = open_file(path) if path else (_connect(":memory:"), False)
             try:
                 self.file = base_file.identity(path) or object()
-                self.backup_before_migration = base_file.settle(self.connection, path, self.transaction, copy_base)
+                self.backup_before_migration = base_file.settle(
+                    self.connection, path, self.transaction, copy_base, self.is_read_only
+                )
                 self.words = Words(self.connection, lambda: cast(schema.Connection, _connect(":memory:")))
                 if self.backup_before_migration:
                     self.read_errors()
@@ -139,9 +143,11 @@ class Database(EmbeddingQueue, LinkTable, ErrorTable):
             self._depth = 1
             try:
                 yield
+                self._unmark_deed()
                 self._connection.execute("COMMIT")
             except BaseException:
                 self._touched.clear()
+                self._drop_mark()
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
@@ -166,6 +172,12 @@ class Database(EmbeddingQueue, LinkTable, ErrorTable):
                 raise
             self._connection.execute("RELEASE inner")
 
+    def vacuum(self) -> None:
+        """Write the file anew, without what was deleted, and empty the log. Raises BaseUnusable."""
+        with readable_errors(self.path):
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     # --- entries ---
 
     def add(self, entry: Entry) -> None:
@@ -176,6 +188,7 @@ class Database(EmbeddingQueue, LinkTable, ErrorTable):
         """Store new entries in one transaction: all of them, or none."""
         sql = f"INSERT INTO entries({', '.join(rows.COLUMNS)}) VALUES ({rows.marks(rows.COLUMNS)})"
         with self.transaction():
+            self._mark_deed()
             self._connection.executemany(sql, map(rows.to_row, entries))
             self._touched.update(entry.id for entry in entries)
 
@@ -194,6 +207,7 @@ class Database(EmbeddingQueue, LinkTable, ErrorTable):
         """Replace the entry with this id; its revision goes up by one, its `updated_at` is as given."""
         assignments = ", ".join(f"{name} = ?" for name in rows.COLUMNS)
         with self.transaction():
+            self._mark_deed()
             written = self._connection.execute(
                 f"UPDATE entries SET {assignments} WHERE id = ?", (*rows.to_row(entry), entry.id)
             )
@@ -205,6 +219,7 @@ class Database(EmbeddingQueue, LinkTable, ErrorTable):
         """Remove the entry `key` with its tags, links and vectors. Raises EntryNotFound."""
         with self.transaction():
             self.get(key)
+            self._mark_deed()
             self._connection.execute("DELETE FROM entries WHERE id = ?", (key,))
             self._touched.add(key)
 
@@ -394,11 +409,18 @@ class Database(EmbeddingQueue, LinkTable, ErrorTable):
 
     def revision(self) -> int:
         """Return the number of changes this base has seen. Cost: one read."""
-        return int(self._read("SELECT value FROM state WHERE key = 'revision'", ())[0][0])
+        found = self._read("SELECT value FROM state WHERE key = 'revision'", ())
+        if not found or not isinstance(found[0][0], int):
+            raise BaseUnusable(
+                _("base {path} is damaged: its count of changes is gone; run rekall index verify --repair").format(
+                    path=self.path
+                )
+            )
+        return int(found[0][0])
 
     def changes_since(self, revision: int) -> Changes:
         """Return what was written, embedded or deleted after `revision`, by whatever process."""
-        with self._snapshot():
+        with self.snapshot():
             latest = self.revision()
             written = self._read(
                 "SELECT id FROM entries WHERE changed > :r UNION SELECT e.id FROM embeddings m "
@@ -409,16 +431,18 @@ class Database(EmbeddingQueue, LinkTable, ErrorTable):
         return Changes(latest, frozenset(row[0] for row in written), frozenset(row[0] for row in gone))
 
     @contextmanager
-    def _snapshot(self) -> Iterator[None]:
+    def snapshot(self) -> Iterator[None]:
         """See one state of the base throughout the block."""
         if self._connection.in_transaction:
             yield
             return
-        self._connection.execute("BEGIN")
+        with readable_errors(self.path):
+            self._connection.execute("BEGIN")
         try:
             yield
         finally:
-            self._connection.execute("COMMIT")
+            if self._connection.in_transaction:  # damage may have ended it
+                self._connection.execute("COMMIT")
 
     def _read(self, sql: str, values: Any) -> list[tuple[Any, ...]]:
         with readable_errors(self.path):
@@ -477,16 +501,48 @@ def open_memory_with_vec() -> schema.Connection | None:
     return cast(schema.Connection, connection) if _load_sqlite_vec(connection) else None
 
 
-def _connect(path: str) -> stdlib_sqlite3.Connection:
+def _connect(path: str, uri: bool = False) -> stdlib_sqlite3.Connection:
     connection: stdlib_sqlite3.Connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, cached_statements=256
+        path, isolation_level=None, check_same_thread=False, cached_statements=256, uri=uri
     )
+    try:
+        _prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: stdlib_sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")
-    # FULL: a commit that was acknowledged survives a power cut, at the price of one fsync a commit.
+    # FULL: a commit that was acknowledged survives a power cut, at the price of one fsync a commit (docs/promises.md).
     connection.execute("PRAGMA synchronous = FULL")
-    return connection
+
+
+def open_file(path: Path) -> tuple[stdlib_sqlite3.Connection, bool]:
+    """Open the file at `path`; return the connection, and whether it lies where nothing can be written.
+
+    SQLite keeps a file beside a base that is read too. Where it cannot, a base that was closed well can be read all
+    the same, for nobody can be writing it. Raises BaseUnusable for one that was not, and SQLite's errors.
+    """
+    is_writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    try:
+        connection = _connect(str(path))  # reads the file's head
+        return connection, not is_writable
+    except sqlite3.Error as error:
+        refused = getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY"))
+        if not refused or not os.access(path, os.R_OK) or is_writable:
+            raise
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        raise BaseUnusable(
+            _(
+                "base {path} was not closed well and nothing can be written beside it; copy it and {log} elsewhere"
+            ).format(path=path, log=log.name)
+        )
+    return _connect(f"{path.absolute().as_uri()}?immutable=1", uri=True), True
 
 
 @contextmanager
@@ -499,21 +555,22 @@ def readable_errors(path: Path | None) -> Iterator[None]:
         raise (BaseRefused if refused else BaseUnusable)(base_file.explain(path, error)) from error
 
 
-def copy_base(source: Path, target: Path) -> None:
+def copy_base(source: Path, target: Path, check: bool = False) -> None:
     """Write a copy of the base at `source`, as it stands at one moment, to the new file `target` (0600).
 
-    Safe while others write. Raises BaseUnusable; a target that could not be finished is removed.
+    Safe while others write. The name appears once the copy is whole and on the disk. `check`: a copy in which SQLite
+    finds damage is none. Raises BaseUnusable, FileExistsError, OSError; a target that could not be finished is removed.
     """
-    with readable_errors(source):
-        base_file.create_private(target)
-        try:
-            reader, writer = _connect(str(source)), sqlite3.connect(target)
-            try:
-                reader.backup(writer)
-                writer.execute("PRAGMA journal_mode = DELETE")
-            finally:
-                writer.close()
-                reader.close()
-        except BaseException:
-            target.unlink(missing_ok=True)
-            raise
+    with readable_errors(source), backups.finished_copy(target) as part:
+        with closing(open_file(source)[0]) as reader, closing(sqlite3.connect(part)) as writer:
+            writer.execute("PRAGMA journal_mode = OFF")  # what is not finished is thrown away
+            writer.execute("PRAGMA synchronous = OFF")  # and what is, is brought to the disk at once
+            reader.backup(writer)
+            writer.execute("PRAGMA journal_mode = DELETE")
+            found = writer.execute("PRAGMA quick_check(1)").fetchone()[0] if check else "ok"
+        if found != "ok":
+            raise BaseUnusable(
+                _("base {path} is damaged ({error}); {way_back}").format(
+                    path=source, error=" ".join(found.split()), way_back=base_file.way_back(source)
+                )
+            )

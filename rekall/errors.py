@@ -32,6 +32,16 @@ class EntryNotFound(RekallError):
     """No entry has this id, or a shortened id fits several."""
 
 
+class NothingToUndo(RekallError):
+    """Nothing was done yet, or all of it is taken back, or no deed has this number."""
+
+    status = NOTHING_FOUND
+
+
+class UndoRefused(RekallError):
+    """Taking back a deed would lose what was changed after it."""
+
+
 class InvalidEntry(RekallError):
     """A field of an entry does not hold what it must."""
 

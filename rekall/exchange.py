@@ -42,6 +42,8 @@ from rekall.language import _
 
 # Entries stored in one transaction: a tenth of a second's work.
 BATCH = 100
+# An import that changes so many records at once is preceded by a backup; a smaller one can be undone by eye.
+BULK = 20
 # A note or a JSONL line longer than this is no note.
 MAX_BYTES = 64 * 1024 * 1024
 
@@ -237,22 +239,37 @@ def _read_base(path: Path) -> Iterator[Found]:
 # --- bringing in ---
 
 
-def bring_in(database: Database, records: Iterable[Found], on_progress: Callable[[int], None]) -> Report:
+def bring_in(
+    database: Database,
+    records: Iterable[Found],
+    on_progress: Callable[[int], None],
+    before_bulk: Callable[[], object] = lambda: None,
+) -> Report:
     """Store `records`, a batch a transaction, and return what was done. Links come last.
 
     `on_progress` is told how many records were dealt with. Whatever was committed before an
-    interruption stays.
+    interruption stays. `before_bulk` is called once, before the first batch that changes BULK records or more.
     """
     known = _Known(database)
     report = Report()
     links: list[Link] = []
     batch: list[Found] = []
+    is_warned = database.is_empty()  # of what is not there, nothing is lost
+
+    def warn_of(batch: list[Found]) -> None:
+        nonlocal is_warned
+        if not is_warned and sum(known.is_news(record) for record in batch) >= BULK:
+            is_warned = True
+            before_bulk()
+
     for record in records:
         batch.append(record)
         if len(batch) == BATCH:
+            warn_of(batch)
             links += _store(database, known, batch, report)
             on_progress(len(batch))
             batch = []
+    warn_of(batch)
     links += _store(database, known, batch, report)
     on_progress(len(batch))
     _store_links(database, links, report)
@@ -285,6 +302,15 @@ class _Known:
     def remember(self, entry: Entry) -> None:
         self.ids.add(entry.id)
         self.by_text[digest(entry)] = entry.id
+
+    def is_news(self, record: Found) -> bool:
+        """Tell whether `record` is likely to change something; for less than certain, nothing is read."""
+        if record.entry is None:
+            return False
+        imported = self.imports.get(record.place) if record.is_note else None
+        if imported:
+            return imported[0] in self.ids and imported[1] != digest(record.entry, whole=True)
+        return digest(record.entry) not in self.by_text or self.same_as(record) is None
 
     def same_as(self, record: Found) -> str | None:
         """Return the id of the entry that `record` is about, if it is there."""

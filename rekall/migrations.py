@@ -19,10 +19,11 @@ def migrate(connection: schema.Connection, version: int) -> None:
     schema.mark(connection)
 
 
-def m013_fingerprints(connection: schema.Connection) -> None:
-    """Add the tables of errors, every entry in their queue, and find names such as `C++` by themselves."""
+def m013_errors_and_history(connection: schema.Connection) -> None:
+    """Add the tables of errors, every entry in their queue; the history; and find names such as `C++` by themselves."""
     schema.drop_triggers(connection)
     schema.create_error_tables(connection)
+    schema.create_history(connection)
     connection.execute("INSERT INTO fingerprint_queue SELECT rowid FROM entries")
     if _derive_keywords(connection):
         connection.execute("INSERT INTO entries_fts(entries_fts) VALUES ('rebuild')")
@@ -44,4 +45,4 @@ def _derive_keywords(connection: schema.Connection) -> int:
 
 
 # What makes a base of the next version out of one of each version.
-MIGRATIONS: Mapping[int, Callable[[schema.Connection], None]] = {12: m013_fingerprints}
+MIGRATIONS: Mapping[int, Callable[[schema.Connection], None]] = {12: m013_errors_and_history}

@@ -3,13 +3,15 @@
 History
   1–11  the older public rekall (0.1 to 0.3). `old_rekall.py` carries its bases over.
   12    rekall 0.4. Its files bear APPLICATION_ID; the older rekall's bear none.
-  13    the errors that entries know (`fingerprints`, their words and their queue); names such as `C++` in the
-        keywords; the tables below. `migrations.py` brings earlier bases up to it.
+  13    the errors that entries know (`fingerprints`, their words and their queue); what was there before each change
+        (`history`, in history_schema.py); names such as `C++` in the keywords; the tables below. `migrations.py`
+        brings earlier bases up to it.
 
 The rules that hold between the tables are kept by triggers, not by Python, so that a row written with
 plain `sqlite3` is found like any other:
 - every change of an entry's text rewrites its row in `entries_fts` and drops its vectors, which
   puts it back in the queue of entries to embed; its fingerprints go too, and it is put in their queue;
+- every change of what somebody wrote leaves what was there before in `history`;
 - every change of anything moves `state.revision` on by one and stamps the row with it (`changed`),
   or leaves a tombstone, so that another process can read just what is new.
 """
@@ -18,6 +20,8 @@ from __future__ import annotations
 
 import re
 from typing import Any, Protocol  # Any: SQL values
+
+from rekall import history_schema
 
 APPLICATION_ID = 0x726B6C31  # "rkl1"
 VERSION = 13
@@ -310,11 +314,12 @@ def create_tables(connection: Connection) -> None:
     for statement in statements(_TABLES + _full_text()):
         connection.execute(statement)
     create_error_tables(connection)
+    create_history(connection)
 
 
 def create_triggers(connection: Connection) -> None:
     """Write the triggers, which keep the derived tables in step from now on."""
-    for statement in statements(_triggers()):
+    for statement in statements(_triggers() + history_schema.triggers()):
         connection.execute(statement)
 
 
@@ -326,14 +331,20 @@ def create(connection: Connection) -> None:
 
 
 def create_error_tables(connection: Connection) -> None:
-    """Write the tables of version 13. The caller holds the transaction."""
+    """Write the tables of errors, new in version 13. The caller holds the transaction."""
     for statement in statements(_ERROR_TABLES):
+        connection.execute(statement)
+
+
+def create_history(connection: Connection) -> None:
+    """Write the table of what was there before each change, new in version 13. The caller holds the transaction."""
+    for statement in statements(history_schema.TABLES):
         connection.execute(statement)
 
 
 def drop_triggers(connection: Connection) -> None:
     """Take the triggers of this schema away, and no others."""
-    for name in re.findall(r"CREATE TRIGGER (\w+)", _triggers()):
+    for name in re.findall(r"CREATE TRIGGER (\w+)", _triggers() + history_schema.triggers()):
         connection.execute(f"DROP TRIGGER IF EXISTS {name}")
 
 
@@ -350,3 +361,8 @@ def rebuild_words(connection: Connection) -> None:
     connection.execute(
         "INSERT OR IGNORE INTO tags(tag, entry_rowid) SELECT t.value, e.rowid FROM entries e, json_each(e.tags) t"
     )
+
+
+def scripts() -> tuple[str, ...]:
+    """Return all that makes a base, in the order of its making."""
+    return (_TABLES, _full_text(), _ERROR_TABLES, history_schema.TABLES, _triggers(), history_schema.triggers())

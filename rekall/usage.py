@@ -391,6 +391,11 @@ def _list(parser: argparse.ArgumentParser) -> None:
 
 def _delete(parser: argparse.ArgumentParser) -> None:
     _id(parser)
+    parser.add_argument(
+        "--forever",
+        action="store_true",
+        help=_("and its history, so that the base keeps no trace"),
+    )
 
 
 def _tag(parser: argparse.ArgumentParser) -> None:
@@ -423,9 +428,26 @@ def _export(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _undo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "deed", nargs="?", type=_count, metavar="NUMBER", help=_("which deed, by its number (the last that stands)")
+    )
+
+
+def _history(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", nargs="?", metavar="ID", help=_("of which entry, deleted ones too (all that was done)"))
+    parser.add_argument("-n", "--limit", type=_count, default=20, metavar="N", help=_("at most N deeds (20)"))
+    _json(parser)
+
+
+def _restore(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="FILE", help=_("a backup; the base as it is now is backed up first"))
+
+
 def _index(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("rebuild", "status", "verify"), help=_("rebuild, status or verify"))
     parser.add_argument("--embed", action="store_true", help=_("with rebuild: compute every vector anew"))
+    parser.add_argument("--repair", action="store_true", help=_("with verify: mend what is wrong, after a backup"))
     _json(parser)
 
 
@@ -501,15 +523,18 @@ COMMANDS = (
     Command("link", _KEEP, _n("say that two entries belong together"), _link, writes=True),
     Command("unlink", _KEEP, _n("take a link away"), _unlink, writes=True),
     Command("delete", _KEEP, _n("delete an entry"), _delete, writes=True),
+    Command("undo", _KEEP, _n("take back the last change, or the one before it"), _undo, writes=True),
+    Command("history", _KEEP, _n("what was changed, and what was there before"), _history),
     Command("import", _MOVE, _n("bring in Markdown notes, JSONL or another base"), _import, is_local=True),
     Command("export", _MOVE, _n("write all entries out"), _export, is_local=True),
     Command("backup", _MOVE, _n("copy the base to a file"), _backup, is_local=True),
+    Command("restore", _MOVE, _n("put a backup in the place of the base"), _restore, is_local=True),
     Command(
         "index",
         _TEND,
         _n("look after words and vectors"),
         _index,
-        "rebuild|status|verify [--embed] [--json]",
+        "rebuild|status|verify [--embed] [--repair] [--json]",
         is_local=True,
     ),
     Command(

@@ -45,10 +45,28 @@ class VecTable:
         return self._loaded
 
     def reflects(self) -> tuple[str, int] | None:
-        """Return (model, revision) of what the copy holds, or None if there is none."""
-        there = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'vec_state'").fetchone()
-        row = self._connection.execute("SELECT model, revision FROM vec_state").fetchone() if there else None
+        """Return (model, revision) of what the copy holds, or None if there is none, or none that says so."""
+        columns = {row[1] for row in self._connection.execute("PRAGMA table_info(vec_state)").fetchall()}
+        if not {"model", "dimensions", "revision"} <= columns or not self._has_rows:
+            return None
+        row = self._connection.execute(
+            "SELECT model, revision FROM vec_state "
+            "WHERE typeof(model) = 'text' AND typeof(revision) = 'integer' AND typeof(dimensions) = 'integer'"
+        ).fetchone()
         return (row[0], row[1]) if row else None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a copy, or a part of one."""
+        return bool(
+            self._connection.execute(
+                "SELECT 1 FROM sqlite_master WHERE name IN ('vec_state', 'embeddings_vec')"
+            ).fetchone()
+        )
+
+    @property
+    def _has_rows(self) -> bool:
+        return bool(self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'embeddings_vec'").fetchone())
 
     def ensure_vec(self, model: str) -> bool:
         """Bring the copy up to the base as it is, making it if need be; tell whether it is there now.

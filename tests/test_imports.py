@@ -21,10 +21,10 @@ LAYERS = (
     "rekall errors entry config protocol query language typed_line usage completion frames places stdin_pipe memory "
     "redact printed error_marks error_lines fingerprint likeness shellinit",
     "schema rows typos words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
-    "old_rekall migrations base_parts error_table base_file db client",
-    "verify nearness embeddings ranking evidence capture exchange render",
+    "old_rekall history_schema mending migrations base_parts history error_table backups base_file db client",
+    "verify repair restoring nearness embeddings ranking evidence capture exchange render",
     "commands commands.answering commands.complete commands.find commands.keep commands.move commands.pick "
-    "commands.pipe commands.room commands.showing commands.tend commands.serve",
+    "commands.pipe commands.room commands.showing commands.tend commands.serve commands.back",
     "cli __main__ door fzf rooms embedder socket_sink pool conversation server desk screens interactive sheet "
     "picker_view preview clipboard picking picker_keys picker repl repl_history repl_words",
 )

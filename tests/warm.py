@@ -296,6 +296,17 @@ def run_together(commands: Sequence[Sequence[str | bytes]], env: dict[str, str],
     return answers
 
 
+def serve(warm: Warm, **env: str) -> subprocess.Popen[bytes]:
+    """Start a server with these variables, which a client would not hand on, and return its process when it listens."""
+    for pid in warm.servers():
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda pid=pid: is_gone(pid))  # type: ignore[misc]  # a default binds the pid
+    command = [str(PROGRAMS / "rekall-py"), "server", "run"]
+    process = subprocess.Popen(command, env=warm.env | env, cwd=warm.cwd, stderr=subprocess.DEVNULL)
+    wait_for(lambda: client.is_running(warm.folder) or process.poll() is not None)
+    return process
+
+
 def start_with(warm: Warm, before: str) -> subprocess.Popen[bytes]:
     """Start a server in which `before` was executed first, and return its process when it answers."""
     code = f"{before}\nimport sys\nfrom rekall.cli import main\nsys.exit(main(sys.argv[1:]))"

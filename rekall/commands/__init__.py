@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from rekall.commands.room import Room
-from rekall.errors import UsageError
+from rekall.errors import BaseUnusable, RekallError, UsageError
 from rekall.language import _
 from rekall.protocol import Request, Response
 
@@ -19,7 +19,8 @@ __all__ = ["Room", "run"]
 _MODULE_OF = {
     **dict.fromkeys(("search", "similar", "show", "list"), "find"),
     **dict.fromkeys(("add", "edit", "tag", "link", "unlink", "delete"), "keep"),
-    **dict.fromkeys(("import", "export", "backup"), "move"),
+    **dict.fromkeys(("import", "export"), "move"),
+    **dict.fromkeys(("backup", "restore", "undo", "history"), "back"),
     **dict.fromkeys(("server", "doctor"), "serve"),
     "complete": "complete",
     "pick": "pick",
@@ -33,4 +34,12 @@ def run(room: Room, request: Request, response: Response) -> None:
     if module is None:
         raise UsageError(_("command {name!r} is not known; see: rekall help").format(name=request.command))
     function = getattr(import_module(f"rekall.commands.{module}"), f"{request.command}_")
-    function(room, request, response)
+    try:
+        function(room, request, response)
+    except (RekallError, OSError):
+        raise
+    except Exception as error:  # of a damaged base anything may come; of a sound one this is a mistake of ours
+        damage = room.damage()
+        if damage is None:
+            raise
+        raise BaseUnusable(damage) from error

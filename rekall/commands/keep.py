@@ -242,5 +242,9 @@ def delete_(room: Room, request: Request, response: Response) -> None:
     """Delete an entry with its tags, links and vectors."""
     database = room.reading()
     entry = database.get(database.resolve(request.options.id))
+    if request.options.forever:
+        room.writing().delete_forever(entry.id)
+        response.note(_("deleted for ever {id}: {title}").format(id=entry.id, title=entry.title))
+        return
     room.writing().delete(entry.id)
-    response.note(_("deleted {id}: {title}").format(id=entry.id, title=entry.title))
+    response.note(_("deleted {id}: {title} (back with: rekall undo)").format(id=entry.id, title=entry.title))

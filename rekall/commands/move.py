@@ -1,13 +1,14 @@
-"""The commands that move whole bases: import, export, backup. They run in the user's own process."""
+"""The commands that move whole bases: import, export. They run in the user's own process."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+from rekall.commands.back import back_up
 from rekall.commands.room import Room
 from rekall.errors import ERROR, NOTHING_FOUND, ModelUnavailable, UsageError
 from rekall.exchange import Report, bring_in, count_source, export_jsonl, export_markdown, read_source, replacing
@@ -25,8 +26,8 @@ def import_(room: Room, request: Request, response: Response) -> None:
     if room.exists and path.is_file() and path.samefile(room.base.path):
         raise UsageError(_("{path} is the base itself; name another with --db").format(path=path))
     database = room.writing()
-    with progress(request, _("storing"), total) as step:
-        report = bring_in(database, records, step)
+    with progress(request, _("storing"), total) as step, database.deed():
+        report = bring_in(database, records, step, partial(back_up, room, response, "before-import"))
     _say(report, response)
     if not request.options.no_wait:
         embed_all(room, request, response)
@@ -113,22 +114,3 @@ def export_(room: Room, request: Request, response: Response) -> None:
 def _files_of(base: Path) -> tuple[Path, ...]:
     """Return the files a base consists of while it is open."""
     return (base, base.with_name(f"{base.name}-wal"), base.with_name(f"{base.name}-shm"))
-
-
-def backup_(room: Room, request: Request, response: Response) -> None:
-    """Copy the base, as it stands at one moment, to a new file; print its path."""
-    from rekall.db import copy_base
-
-    if not room.exists:
-        raise UsageError(_("there is no base at {path} to back up").format(path=room.base.path))
-    room.reading()  # what is no base of ours is refused before it is copied
-    named = request.options.output
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    target = request.cwd / named if named else room.base.path.with_name(f"{room.base.path.name}.{stamp}.bak")
-    try:
-        copy_base(room.base.path, target)
-    except FileExistsError:
-        raise UsageError(_("{path} exists; name another file with -o").format(path=target)) from None
-    except OSError as error:
-        raise UsageError(_("{path} cannot be written: {reason}").format(path=target, reason=error.strerror)) from None
-    response.data(str(Path(target)))

@@ -188,6 +188,31 @@ class Room:
             self._let_go()
         return self._database or self._open(create=True)
 
+    def damage(self) -> str | None:
+        """Return what is wrong with the open base, and the way back, or None. Cost: reads the whole file."""
+        from rekall.base_file import way_back
+        from rekall.verify import verify
+
+        findings = verify(self._database) if self._database else []
+        if not findings:
+            return None
+        return _(
+            "base {path} is damaged ({check}: {found}); mend it with: rekall index verify --repair; or {way_back}"
+        ).format(
+            path=self.base.path, check=findings[0].check, found=findings[0].detail, way_back=way_back(self.base.path)
+        )
+
+    def let_go(self) -> None:
+        """Close the base: another is about to take its place."""
+        self._let_go()
+
+    def rotate_backups(self) -> None:
+        """Remove automatic backups beyond what the settings say. See backups.rotate."""
+        from rekall.backups import rotate
+
+        most = self.config.number("backup.max_megabytes") * 1e6
+        rotate(self.base.path, int(self.config.number("backup.keep")), most)
+
     def _has_moved(self) -> bool:
         """Tell whether another file, or none, is now where the open one was: it was restored, or removed."""
         from rekall.base_file import identity
@@ -202,8 +227,10 @@ class Room:
         if not there:
             self._offer_older_base()
         self._database = Database(self.base.path if there else None, on_change=self._changed)
+        self._database.keep_history_days = self.config.number("history.keep_days")
         self._opened = identity(self.base.path) if there else None
         if self._database.backup_before_migration:
+            self.rotate_backups()
             self.note(
                 _("the base of an earlier rekall was carried over; a backup is at {path}").format(
                     path=self._database.backup_before_migration

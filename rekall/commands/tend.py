@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import Any  # JSON values
+from typing import TYPE_CHECKING, Any  # JSON values
 
 from rekall.commands.room import Room
 from rekall.config import SETTINGS, Config, parsed, setting_named, write_setting
-from rekall.errors import ERROR, UsageError
+from rekall.errors import ERROR, RekallError, UsageError
 from rekall.language import _
 from rekall.memory import process_memory
 from rekall.protocol import Request, Response
 from rekall.render import plain
 from rekall.shellinit import script, vim_script
 from rekall.usage import help_text
+
+if TYPE_CHECKING:
+    from rekall.verify import Finding
 
 
 def index_(room: Room, request: Request, response: Response) -> None:
@@ -45,7 +48,7 @@ def _index_facts(room: Room) -> dict[str, Any]:
         "model": model,
         "embeddings_vec": vec_state(database),
         "fingerprints": database.count_fingerprints(),
-        "unread": database.count_unread(),
+        "fingerprints_pending": database.count_unread(),
         "backend": room.config.text("performance.vector_backend"),
         "revision": database.revision(),
         "base": str(room.base.path),
@@ -68,15 +71,15 @@ def write_facts(response: Response, facts: dict[str, Any], as_json: bool) -> Non
 
 
 def _verify(room: Room, request: Request, response: Response) -> None:
-    from rekall.verify import verify
-
-    findings = verify(room.reading())
-    facts = _index_facts(room)
+    findings, facts = _findings(room)
+    if findings and request.options.repair:
+        _repair(room, request, response, findings)
+        findings, facts = _findings(room)
     if findings:
         response.status = ERROR
     if request.options.json:
         named = [{"check": finding.check, "detail": finding.detail} for finding in findings]
-        names = ("entries", "vectors", "pending", "fingerprints", "unread", "embeddings_vec")
+        names = ("entries", "vectors", "pending", "fingerprints", "fingerprints_pending", "embeddings_vec")
         counts = {name: facts[name] for name in names}
         response.json({"in_step": not findings, "findings": named, **counts})
         return
@@ -86,6 +89,39 @@ def _verify(room: Room, request: Request, response: Response) -> None:
         response.data(
             _("in step: {entries} entries, {vectors} vectors, {pending} waiting to be embedded").format(**facts)
         )
+
+
+def _findings(room: Room) -> tuple[list[Finding], dict[str, Any]]:
+    """Return what is wrong with the base, and its facts as far as they can be read."""
+    from rekall.base_file import way_back
+    from rekall.verify import Finding, verify, verify_copy
+
+    try:
+        database = room.reading()
+        findings = verify_copy(room.base.path) if database.is_read_only else verify(database)
+        if any(finding.check == "file" for finding in findings):
+            findings.append(Finding("file", way_back(room.base.path)))
+        return findings, _index_facts(room)
+    except Exception as error:  # a damaged file may fail anywhere; that is a finding
+        if isinstance(error, RekallError) and "busy" in str(error.__cause__ or "").lower() + str(error):
+            raise
+        said = [] if "findings" not in locals() else findings
+        return said or [Finding("file", " ".join(str(error).split()))], {}
+
+
+def _repair(room: Room, request: Request, response: Response, findings: list[Finding]) -> None:
+    from rekall.repair import repair
+
+    for finding in findings:
+        response.note(f"{finding.check}: {finding.detail}")
+    room.let_go()
+    done = repair(room.base.path, room.config.text("embeddings.model"))
+    if done.backup:
+        response.note(_("a backup was made first: {path}").format(path=done.backup))
+    if done.aside:
+        note = _("{count} entries could be read and were saved; the damaged base was set aside: {path}")
+        response.note(note.format(count=done.saved, path=done.aside))
+    room.rotate_backups()
 
 
 def stats_(room: Room, request: Request, response: Response) -> None:
