@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rekall import old_rekall, schema
+from rekall.base_trust import check_schema
 from rekall.errors import BaseRefused, BaseUnusable
 from rekall.language import _
 
@@ -84,6 +85,7 @@ def settle(
     found = _look(connection)
     connection.execute("COMMIT")
     if found.is_ours:
+        check_schema(connection, path)
         return None
     if not found.is_empty and not found.is_older:
         raise BaseRefused(_refusal(path, found))
@@ -102,6 +104,7 @@ def settle(
                 backup = _carry_over(connection, path, found.version, copy)
             elif not found.is_ours:
                 raise BaseRefused(_refusal(path, found))
+            check_schema(connection, path)
         if path is not None:
             use_write_ahead_log(connection)
     finally:

@@ -314,7 +314,7 @@ class Conversation(asyncio.Protocol):
         """Let an app run on the client's terminal until it is left, or the client goes."""
         interactive = await asyncio.to_thread(import_module, "rekall.interactive")
         self._host.used()
-        response = Response(sink := SocketSink(self.send, raw=hello.terminals), "e" in hello.terminals)
+        response = Response(sink := SocketSink(self.send, hello.terminals, raw=hello.terminals), "e" in hello.terminals)
         size = self._resized or (hello.columns, hello.rows)
         self._screen = interactive.remote_screen(self._write, *size, hello.env)
         for keys in self._typed:
@@ -353,7 +353,7 @@ class Conversation(asyncio.Protocol):
         """Make the answer and send it, its status last. `pool` is whose thread this is; None: one of its own."""
         assert self._hello
         self._pool = pool
-        sink = SocketSink(self.send)
+        sink = SocketSink(self.send, self._hello.terminals)
         response = Response(sink, "e" in self._hello.terminals)
         with speaking(self._hello.env):
             try:

@@ -23,7 +23,7 @@ from rekall.entry import TYPES, is_id
 from rekall.errors import EntryNotFound, RekallError
 from rekall.language import _
 from rekall.protocol import Request, Response, Terminal
-from rekall.render import fitted, hit_lines, plain
+from rekall.render import fitted, hit_lines, on_terminal, plain
 from rekall.repl_history import RedactedHistory, history_path
 from rekall.repl_words import COMMANDS, Words
 from rekall.screens import Screen
@@ -218,7 +218,7 @@ class Repl:
 
     def _print(self, text: str) -> None:
         if text:
-            self._screen.output.write_raw(text.rstrip("\n").replace("\n", "\r\n") + "\r\n")
+            self._screen.output.write_raw(on_terminal(text).rstrip("\n").replace("\n", "\r\n") + "\r\n")
             self._screen.output.flush()
 
     def _terminal(self) -> Terminal:
@@ -251,7 +251,7 @@ class Repl:
         for hit in self._under.hits if self._shows_under else ():
             entry = self._under.entries[hit.id]
             parts += [("", "\n")] if parts else []
-            parts.append(("class:type", f"{entry.type:<10}"[:width]))
+            parts.append(("class:type", f"{plain(entry.type):<10}"[:width]))
             parts.append(("", fitted(plain(entry.title), max(0, width - 11))))
         if searching:  # as many lines whatever is found, so that nothing jumps
             return [*parts, ("", "\n" * (UNDER_PROMPT - max(1, len(self._under.hits))))]

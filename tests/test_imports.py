@@ -18,12 +18,12 @@ REPOSITORY = Path(__file__).parent.parent
 SOURCES = sorted((REPOSITORY / "rekall").rglob("*.py"))
 
 LAYERS = (
-    "rekall errors entry config protocol query language usage frames places stdin_pipe memory redact printed "
+    "rekall errors entry config protocol query language usage frames places stdin_pipe memory redact secret_shapes secret_places printed "
     "error_marks error_lines likeness",
     "schema rows words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
-    "old_rekall base_parts base_file db client",
+    "old_rekall base_parts base_trust base_file db client",
     "verify nearness embeddings ranking evidence capture exchange render",
-    "commands commands.find commands.keep commands.move commands.pipe commands.room commands.showing commands.tend "
+    "commands commands.editor commands.find commands.keep commands.move commands.pipe commands.room commands.showing commands.tend "
     "commands.serve",
     "cli __main__ door rooms embedder socket_sink pool conversation server desk screens interactive sheet picker_view "
     "preview clipboard picking picker_keys picker repl repl_history repl_words",

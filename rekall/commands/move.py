@@ -11,8 +11,9 @@ from pathlib import Path
 from rekall.commands.room import Room
 from rekall.errors import ERROR, NOTHING_FOUND, ModelUnavailable, UsageError
 from rekall.exchange import Report, bring_in, count_source, export_jsonl, export_markdown, read_source, replacing
-from rekall.language import _
+from rekall.language import _, plural
 from rekall.protocol import Request, Response
+from rekall.redact import kinds_of
 
 # Problems named one by one; the rest is counted.
 SHOWN_PROBLEMS = 20
@@ -26,7 +27,7 @@ def import_(room: Room, request: Request, response: Response) -> None:
         raise UsageError(_("{path} is the base itself; name another with --db").format(path=path))
     database = room.writing()
     with progress(request, _("storing"), total) as step:
-        report = bring_in(database, records, step)
+        report = bring_in(database, records, step, request.options.allow_secrets)
     _say(report, response)
     if not request.options.no_wait:
         embed_all(room, request, response)
@@ -50,6 +51,15 @@ def _say(report: Report, response: Response) -> None:
         (len(report.problems), _("{count} left out")),
     )
     response.note(", ".join(text.format(count=count) for count, text in parts if count) or _("nothing to do"))
+    if report.secrets:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in kinds_of(report.secrets).items())
+        response.note(
+            plural(
+                "secrets were left out of {count} entry: {kinds}; to keep them: --allow-secrets",
+                "secrets were left out of {count} entries: {kinds}; to keep them: --allow-secrets",
+                report.entries_with_secrets,
+            ).format(count=report.entries_with_secrets, kinds=kinds)
+        )
 
 
 def embed_all(room: Room, request: Request, response: Response) -> None:
@@ -89,7 +99,7 @@ def export_(room: Room, request: Request, response: Response) -> None:
         response.status = NOTHING_FOUND
     target = request.cwd / options.output if options.output else None
     if options.format == "markdown" and target and (target.is_dir() or options.output.endswith("/")):
-        target.mkdir(parents=True, exist_ok=True)
+        target.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, text in export_markdown(database):
             with replacing(target / name) as file:
                 file.write(text)
