@@ -18,6 +18,7 @@ from rekall import old_rekall, schema
 from rekall.base_trust import check_schema
 from rekall.errors import BaseRefused, BaseUnusable
 from rekall.language import _
+from rekall.places import make_private
 
 OLDER_VERSIONS = (11, 12)
 
@@ -37,7 +38,7 @@ def prepare(path: Path) -> None:
     try:
         if path.exists():
             return
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         create_private(path)
     except FileExistsError:
         return  # another process was faster

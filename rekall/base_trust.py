@@ -51,7 +51,7 @@ def _names_a_file(journal: Path, size: int) -> bool:
 
 
 def check_project(path: Path) -> None:
-    """Refuse a project's base that is a link: it leads out of the project, perhaps to no base at all. Raises BaseRefused."""
+    """Refuse a project's base that is a link: it leads out of it, perhaps to no base at all. Raises BaseRefused."""
     if path.is_symlink():
         raise BaseRefused(
             _(

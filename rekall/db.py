@@ -476,6 +476,7 @@ def _connect(path: str) -> stdlib_sqlite3.Connection:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA secure_delete = ON")  # what is edited out is not left on free pages; Debian's default
     connection.execute("PRAGMA cell_size_check = ON")  # a page that was made to mislead is damage
     if _CAN_MISTRUST:
         connection.execute("PRAGMA trusted_schema = OFF")

@@ -39,6 +39,7 @@ from rekall.entry import (
 )
 from rekall.errors import InvalidEntry, RekallError, UsageError
 from rekall.language import _
+from rekall.places import make_private
 from rekall.protocol import json_line
 from rekall.redact import Secret, redacted, screened_entry, screened_text
 
@@ -473,7 +474,7 @@ def replacing(path: Path) -> Iterator[IO[str]]:
             yield device
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}-")
     except OSError as error:
         raise UsageError(_("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)) from None

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from rekall.secret_shapes import (
+    COMMANDS,
     DUMMY_PARTS,
     DUMMY_WORDS,
     KEY_OWNERS,
@@ -57,8 +58,10 @@ _SCHEME = re.compile(r"(?:bearer|basic|token|apikey|digest)[ \t]{1,3}", re.IGNOR
 _TOKEN = re.compile(r"[A-Za-z0-9_+/=-]{20,200}")
 _AWS_SECRET = re.compile(r"(?<![A-Za-z0-9/+])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])")
 _IDENTIFIER = re.compile(r"[A-Za-z_@][A-Za-z_]*(?:[.:/-]{1,2}[A-Za-z_]+)*[!?]?")
+_PATH = re.compile(r"[/.~]|[a-z+]{2,10}://")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _DIGIT, _LETTER, _CAPITAL, _SMALL = (re.compile(p) for p in (r"\d", r"[^\W\d_]", "[A-Z]", "[a-z]"))
+_DIGITS = re.compile(r"\d+")
 _MARKS_IN_VALUE = re.compile(r"[^\w \-.:/@]")
 
 
@@ -188,6 +191,11 @@ def _in_urls(text: str) -> Iterator[Span]:
             match = None if _is_inside_word(text, place) else _LOGIN.match(text, place)
             if match and not _stands_for_one(match[1], least=4):
                 yield match.start(1), match.end(1), "password"
+    for mark, pattern in COMMANDS:
+        for place in _places(text, mark):
+            match = None if _is_inside_word(text, place) else pattern.match(text, place)
+            if match and _has_digit_and_letter(match[1]) and not _stands_for_one(match[1], least=4):
+                yield match.start(1), match.end(1), "password"
 
 
 def _beside_names(text: str, low: str) -> Iterator[Span]:
@@ -289,7 +297,7 @@ def _is_secret(value: str, kind: str, is_quoted: bool, is_variable: bool) -> boo
         return kind == "password" and (is_quoted or is_variable)
     if _MARKS_IN_VALUE.search(value):
         return not _is_code(value) and (is_quoted or is_variable)
-    return is_variable and kind in ("password", "secret") and value.isalpha() and len(value) >= 8
+    return is_variable and kind in ("password", "secret") and len(value) >= 8 and not _PATH.match(value)
 
 
 def _has_digit_and_letter(value: str) -> bool:
@@ -298,11 +306,13 @@ def _has_digit_and_letter(value: str) -> bool:
 
 def _is_code(value: str) -> bool:
     """Tell whether a value is an expression: a call, a path, a variable, a member of something."""
+    if _AWS_SECRET.fullmatch(value) or (len(value) >= 20 and _is_random(value, least=4.0)):
+        return False
     if value[0] in "/~.@#&*\\|+=!?:-([{" and not value[1:].isalnum():
         return True
     if any(mark in value for mark in ("(", "[", "{", "::", "->", "://", "=>")):
         return True
-    return bool(_IDENTIFIER.fullmatch(value)) or (value.count("/") > 1 and not _is_random(value, least=4.0))
+    return bool(_IDENTIFIER.fullmatch(value)) or value.count("/") > 1
 
 
 def _stands_for_one(value: str, least: int) -> bool:
@@ -329,9 +339,11 @@ def _loose(text: str, end: int, kind: str) -> Span | None:
 
 def _is_random(token: str, least: float) -> bool:
     """Tell whether a token looks as dice would make it, `least` bits a letter: no name, no path, no commit."""
-    if not (_CAPITAL.search(token) and _SMALL.search(token)) or _UUID.fullmatch(token):
+    capitals, small, digits = len(_CAPITAL.findall(token)), len(_SMALL.findall(token)), _DIGITS.findall(token)
+    if not (capitals and small and digits) or _UUID.fullmatch(token):
         return False
-    if len(re.findall(r"\d+", token)) < 2 or (token.count("-") + token.count("_")) > len(token) // 6:
+    is_mixed = len(digits) > 1 or (capitals > 0.3 * len(token) and small > 0.25 * len(token))  # names have few capitals
+    if not is_mixed or (token.count("-") + token.count("_")) > len(token) // 6:
         return False
     counts = Counter(token)
     bits = -sum(n / len(token) * math.log2(n / len(token)) for n in counts.values())

@@ -117,6 +117,19 @@ MIDDLE_SHAPES = (
     (14, 14, _shape("terraform-token", ".atlasv1.", r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,90}")),
 )
 
+# Commands that take a password behind a letter, and how it stands there.
+COMMANDS = tuple(
+    (name, re.compile(pattern))
+    for name, pattern in (
+        ("sshpass ", r"sshpass [^\n|;&]{0,40}?-p ?[\"']?([^\s\"']{4,200})"),
+        ("mysql", r"mysql(?:dump|admin)? [^\n|;&]{0,120}?-p[\"']?([^\s\"']{4,200})"),
+        ("mariadb", r"mariadb(?:-dump)? [^\n|;&]{0,120}?-p[\"']?([^\s\"']{4,200})"),
+        ("docker login", r"docker login [^\n|;&]{0,120}?-p ?[\"']?([^\s\"']{4,200})"),
+        ("redis-cli", r"redis-cli [^\n|;&]{0,120}?-a ?[\"']?([^\s\"']{4,200})"),
+        ("login ", r"login +[^\s]{1,80}\s+password +([^\s]{3,200})"),  # .netrc
+    )
+)
+
 # Where the name of a secret may stand (in small letters), and what it is then. `key` is one only behind KEY_OWNERS.
 NAME_STEMS = ("pass", "pwd", "secret", "credential", "token", "bearer", "key", "auth")
 NAME = re.compile(
@@ -136,11 +149,12 @@ KINDS = {
     "au": "token",
 }
 # What a value is that only stands where a secret would: in it, or all of it.
-DUMMY_PARTS = (
-    "your", "example", "changeme", "change_me", "change-me", "placeholder", "redacted", "dummy", "insert", "replace",
-    "goes_here", "goes-here", "some_", "some-", "xxxx", "****", "....", "fake", "todo", "not-a-", "not_a_", "<", "${", "{{", "$(", "%(", "...", "…", "process.env", "os.environ", "env[",
-    "env.", "getenv", "secrets.", "vault:", "lookup(", "params[",
-)  # fmt: skip
+_DUMMY_PARTS = """
+    your example changeme change_me change-me placeholder redacted dummy insert replace goes_here goes-here some_ some-
+    xxxx **** .... ... … fake todo not-a- not_a_ < ${ {{ $( %( process.env os.environ env[ env. getenv secrets. vault:
+    lookup( params[
+"""
+DUMMY_PARTS = tuple(_DUMMY_PARTS.split())
 _DUMMY_WORDS = """
     password passwd passphrase secret token string text null none nil true false undefined required optional
     changeit admin root user username postgres mysql guest test testing tester default empty unset value hidden

@@ -23,7 +23,7 @@ LAYERS = (
     "schema rows words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
     "old_rekall base_parts base_trust base_file db client",
     "verify nearness embeddings ranking evidence capture exchange render",
-    "commands commands.editor commands.find commands.keep commands.move commands.pipe commands.room commands.showing commands.tend "
+    "commands commands.editor commands.find commands.keep commands.move commands.pipe commands.room commands.safety commands.showing commands.tend "
     "commands.serve",
     "cli __main__ door rooms embedder socket_sink pool conversation server desk screens interactive sheet picker_view "
     "preview clipboard picking picker_keys picker repl repl_history repl_words",

@@ -12,6 +12,7 @@ from rekall.commands.room import Room
 from rekall.errors import ERROR, NOTHING_FOUND, ModelUnavailable, UsageError
 from rekall.exchange import Report, bring_in, count_source, export_jsonl, export_markdown, read_source, replacing
 from rekall.language import _, plural
+from rekall.places import make_private
 from rekall.protocol import Request, Response
 from rekall.redact import kinds_of
 
@@ -99,7 +100,7 @@ def export_(room: Room, request: Request, response: Response) -> None:
         response.status = NOTHING_FOUND
     target = request.cwd / options.output if options.output else None
     if options.format == "markdown" and target and (target.is_dir() or options.output.endswith("/")):
-        target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(target)
         for name, text in export_markdown(database):
             with replacing(target / name) as file:
                 file.write(text)
