@@ -53,7 +53,7 @@ def _root(env: Mapping[str, str]) -> Path:
 
 
 def make_private(folder: Path) -> None:
-    """Make `folder` and what is missing above it, closed to everybody else (0700) whatever the umask. Raises OSError."""
+    """Make `folder` and what is missing above it, for its owner alone (0700) whatever the umask. Raises OSError."""
     for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
         with suppress(FileExistsError):
             os.mkdir(missing, 0o700)
