@@ -6,8 +6,6 @@ a pattern with a limit is tried: 100 kB take a few ms, and no text takes more th
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 import re
 from collections import Counter
@@ -26,6 +24,7 @@ from rekall.secret_shapes import (
     PLACEHOLDER,
     SHAPES,
     WEAK_MARKS,
+    Lazy,
     Shape,
 )
 
@@ -37,32 +36,32 @@ UNMARKED = frozenset(("password", "url-password", "secret", "token", "api-key", 
 # Where a secret begins and ends, and its kind.
 Span = tuple[int, int, str]
 
-_PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
-_PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
-_PEM_LINE = re.compile(
+_PEM = Lazy(r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
+_PEM_END = Lazy(r"-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
+_PEM_LINE = Lazy(
     r"(?:[ \t>#|*\"'+-]|\\[nrt]|\r?\n){0,80}(?:[A-Za-z0-9+/=]{16,10000}"
     r"|(?:Proc-Type|DEK-Info|Comment|Version): ?[^\n]{0,200})"
 )
-_BASE64 = re.compile(r"[A-Za-z0-9+/]{40,100000}={0,2}")
-_URL_USER = re.compile(r"://([^\s/:@\"'<>]{0,100}):([^\s/@\"'<>]{1,200})@")
-_LOGIN = re.compile(r"(?:-u|--user|--basic -u)[ =]?[\"']?[\w.@+-]{1,60}:([^\s\"':@/]{3,100})(?=[\s\"']|\Z)")
-_BETWEEN = re.compile(  # a name and its value: `_2 = "`, `": '`, ` [None]: `, ` is `
+_BASE64 = Lazy(r"[A-Za-z0-9+/]{40,100000}={0,2}")
+_URL_USER = Lazy(r"://([^\s/:@\"'<>]{0,100}):([^\s/@\"'<>]{1,200})@")
+_LOGIN = Lazy(r"(?:-u|--user|--basic -u)[ =]?[\"']?[\w.@+-]{1,60}:([^\s\"':@/]{3,100})(?=[\s\"']|\Z)")
+_BETWEEN = Lazy(  # a name and its value: `_2 = "`, `": '`, ` [None]: `, ` is `
     r"(?:[_-]?\d{1,2})?(?P<quote>[\"'\]]{0,2})[ \t]{0,4}(?:\[[^\]\n]{0,24}\])?[ \t]{0,4}"
     r"(?P<sign>:=|=>|==?|:|\bis[ \t:]{1,3}|\best[ \t:]{1,3}|>)[ \t]{0,4}(?P<open>[\"'`]?)"
 )
-_FLAG = re.compile(r"[ \t]{1,4}(?P<open>[\"']?)")
-_QUOTED = {mark: re.compile(rf"[^{mark}\n]{{1,{LONGEST_VALUE}}}") for mark in "\"'`"}
-_BARE = re.compile(rf"[^\s\"'`<>]{{1,{LONGEST_VALUE}}}")
-_REST = re.compile(r"[^\s\"'`<>]*")
-_SCHEME = re.compile(r"(?:bearer|basic|token|apikey|digest)[ \t]{1,3}", re.IGNORECASE)
-_TOKEN = re.compile(r"[A-Za-z0-9_+/=-]{20,200}")
-_AWS_SECRET = re.compile(r"(?<![A-Za-z0-9/+])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])")
-_IDENTIFIER = re.compile(r"[A-Za-z_@][A-Za-z_]*(?:[.:/-]{1,2}[A-Za-z_]+)*[!?]?")
-_PATH = re.compile(r"[/.~]|[a-z+]{2,10}://")
-_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
-_DIGIT, _LETTER, _CAPITAL, _SMALL = (re.compile(p) for p in (r"\d", r"[^\W\d_]", "[A-Z]", "[a-z]"))
-_DIGITS = re.compile(r"\d+")
-_MARKS_IN_VALUE = re.compile(r"[^\w \-.:/@]")
+_FLAG = Lazy(r"[ \t]{1,4}(?P<open>[\"']?)")
+_QUOTED = {mark: Lazy(rf"[^{mark}\n]{{1,{LONGEST_VALUE}}}") for mark in "\"'`"}
+_BARE = Lazy(rf"[^\s\"'`<>]{{1,{LONGEST_VALUE}}}")
+_REST = Lazy(r"[^\s\"'`<>]*")
+_SCHEME = Lazy(r"(?:bearer|basic|token|apikey|digest)[ \t]{1,3}", re.IGNORECASE)
+_TOKEN = Lazy(r"[A-Za-z0-9_+/=-]{20,200}")
+_AWS_SECRET = Lazy(r"(?<![A-Za-z0-9/+])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])")
+_IDENTIFIER = Lazy(r"[A-Za-z_@][A-Za-z_]*(?:[.:/-]{1,2}[A-Za-z_]+)*[!?]?")
+_PATH = Lazy(r"[/.~]|[a-z+]{2,10}://")
+_UUID = Lazy(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_DIGIT, _LETTER, _CAPITAL, _SMALL = (Lazy(p) for p in (r"\d", r"[^\W\d_]", "[A-Z]", "[a-z]"))
+_DIGITS = Lazy(r"\d+")
+_MARKS_IN_VALUE = Lazy(r"[^\w \-.:/@]")
 
 
 def spans_of(text: str) -> list[Span]:
@@ -172,8 +171,10 @@ def _end_of_lines(text: str, place: int) -> int:
 
 
 def _holds_private_key(text: str) -> bool:
+    import binascii
+
     try:
-        return b"PRIVATE KEY" in base64.b64decode(text[: len(text) // 4 * 4])
+        return b"PRIVATE KEY" in binascii.a2b_base64(text[: len(text) // 4 * 4])
     except (binascii.Error, ValueError):
         return False
 
