@@ -94,8 +94,11 @@ bool find_base(struct place *place, const char *option, bool skip_project) {
     if (named && named[0])
         return (named[0] == '/' || cwd[0] == '/') && join(path, cwd, named) && resolve(path, place->base);
     if ((!skip_project || !xdg) && !find_home(home)) return false;
-    if (!skip_project && cwd[0] == '/' && find_project(cwd, home, folder))
-        return join(path, folder, "rekall.db") && resolve(path, place->base);
+    if (!skip_project && cwd[0] == '/' && find_project(cwd, home, folder)) {
+        struct stat status; /* a link leads out of the project: rekall-py says why that is refused */
+        const bool fits = join(path, folder, "rekall.db") && (lstat(path, &status) || S_ISREG(status.st_mode));
+        return fits && resolve(path, place->base);
+    }
     return join(path, xdg ? data : home, xdg ? "rekall/rekall.db" : ".local/share/rekall/rekall.db") &&
            resolve(path, place->base);
 }

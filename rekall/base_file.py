@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Protocol
 
 from rekall import backups, migrations, old_rekall, schema
+from rekall.base_trust import check_schema
 from rekall.errors import BaseRefused, BaseUnusable
 from rekall.language import _
+from rekall.places import make_private
 
 OLDER_VERSIONS = (11, 12)
 # An empty file as young as this is another process's, which is about to fill it.
@@ -42,7 +44,7 @@ def prepare(path: Path) -> None:
             _check_not_emptied(path)
             return
         missing = [folder for folder in path.parents if not folder.exists()]
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         backups.create_private(path)
         for folder in (path.parent, *(made.parent for made in missing)):  # the names, too, survive a power cut
             backups.sync(folder)
@@ -116,6 +118,7 @@ def settle(
     found = _look(connection)
     connection.execute("COMMIT")
     if found.is_ours:
+        check_schema(connection, path)
         if path is not None and not is_read_only and not _has_log(connection):
             use_write_ahead_log(connection)  # a backup was moved here
         return None
@@ -136,6 +139,7 @@ def settle(
                 backup = _carry_over(connection, path, found, copy)
             elif not found.is_ours:
                 raise BaseRefused(_refusal(path, found))
+            check_schema(connection, path)
         if path is not None:
             use_write_ahead_log(connection)
     finally:

@@ -19,18 +19,19 @@ from rekall.errors import CANCELLED, RekallError
 from rekall.fzf import become_fzf, wants_fzf
 from rekall.language import _, speaking
 from rekall.protocol import Request, Response, Terminal
-from rekall.render import plain
+from rekall.render import on_terminal, plain
 
 
 class _Streams:
     """Standard output and error of this process; an answer leaves as soon as it is made."""
 
-    def __init__(self, output: TextIO, errors: TextIO) -> None:
+    def __init__(self, output: TextIO, errors: TextIO, output_is_tty: bool) -> None:
         self._output = output
         self._errors = errors
+        self._output_is_tty = output_is_tty
 
     def data(self, text: str) -> None:
-        self._output.write(text)
+        self._output.write(on_terminal(text) if self._output_is_tty else text)
 
     def flush(self) -> None:
         self._output.flush()
@@ -52,7 +53,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Answer one command line and return its exit status."""
     words = sys.argv[1:] if words is None else words
     output, errors = _text_stream(sys.stdout), _text_stream(sys.stderr)
-    response = Response(_Streams(output, errors), _is_tty(2))
+    response = Response(_Streams(output, errors, _is_tty(1)), _is_tty(2))
     with speaking(os.environ):
         try:
             _answer(words, response)

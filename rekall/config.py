@@ -20,6 +20,7 @@ from typing import Any  # what a TOML file may hold
 from rekall.entry import clean_text
 from rekall.errors import UsageError
 from rekall.language import _
+from rekall.places import make_private
 
 PROJECT_FOLDER = ".rekall"
 BASE_NAME = "rekall.db"
@@ -145,7 +146,7 @@ def write_setting(path: Path, setting: Setting, value: int | float | str) -> Non
 
 def _replace_file(path: Path, text: str) -> None:
     path = Path(os.path.realpath(path))  # a link stays a link
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".config-")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -315,7 +315,8 @@ class Conversation(asyncio.Protocol):
         interactive = await asyncio.to_thread(import_module, "rekall.interactive")
         self._host.used()
         # `_write`, not `send`: that is for threads, and would come behind the status that ends it.
-        response = Response(sink := SocketSink(self._write, raw=hello.terminals), "e" in hello.terminals)
+        sink = SocketSink(self._write, hello.terminals, raw=hello.terminals)
+        response = Response(sink, "e" in hello.terminals)
         size = self._resized or (hello.columns, hello.rows)
         self._screen = interactive.remote_screen(self._write, *size, hello.env)
         for keys in self._typed:
@@ -354,7 +355,7 @@ class Conversation(asyncio.Protocol):
         """Make the answer and send it, its status last. `pool` is whose thread this is; None: one of its own."""
         assert self._hello
         self._pool = pool
-        sink = SocketSink(self.send)
+        sink = SocketSink(self.send, self._hello.terminals)
         response = Response(sink, "e" in self._hello.terminals)
         with speaking(self._hello.env):
             try:

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast  # Any: SQL values, and either SQLite module
 
-from rekall import backups, base_file, rows, schema
+from rekall import backups, base_file, base_trust, rows, schema
 from rekall.base_parts import EmbeddingQueue
 from rekall.entry import Entry, is_id
 from rekall.error_table import ErrorTable
@@ -501,7 +501,14 @@ def open_memory_with_vec() -> schema.Connection | None:
     return cast(schema.Connection, connection) if _load_sqlite_vec(connection) else None
 
 
+# From here on FTS5 lets our triggers write its tables while everything else of a schema is mistrusted.
+_CAN_MISTRUST = sqlite3.sqlite_version_info >= (3, 51)
+
+
 def _connect(path: str, uri: bool = False) -> stdlib_sqlite3.Connection:
+    """Open a file, once it is known that SQLite will do no harm by that, with no trust in what it holds."""
+    if path != ":memory:" and not uri:  # which is opened only after the same file by its path
+        base_trust.check_files(Path(path))
     connection: stdlib_sqlite3.Connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, cached_statements=256, uri=uri
     )
@@ -517,6 +524,10 @@ def _prepare(connection: stdlib_sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA secure_delete = ON")  # what is edited out is not left on free pages; Debian's default
+    connection.execute("PRAGMA cell_size_check = ON")  # a page that was made to mislead is damage
+    if _CAN_MISTRUST:
+        connection.execute("PRAGMA trusted_schema = OFF")
     # FULL: a commit that was acknowledged survives a power cut, at the price of one fsync a commit (docs/promises.md).
     connection.execute("PRAGMA synchronous = FULL")
 

@@ -39,6 +39,9 @@ from rekall.entry import (
 )
 from rekall.errors import InvalidEntry, RekallError, UsageError
 from rekall.language import _
+from rekall.places import make_private
+from rekall.protocol import json_line
+from rekall.redact import Secret, redacted, screened_entry, screened_text
 
 # Entries stored in one transaction: a tenth of a second's work.
 BATCH = 100
@@ -62,6 +65,7 @@ class Found:
     problem: str = ""
     has_id: bool = False
     written: str = ""  # when the record was written last, as far as its source tells
+    secrets: tuple[Secret, ...] = ()  # what was left out of it
 
 
 @dataclass
@@ -73,6 +77,8 @@ class Report:
     unchanged: int = 0
     kept: int = 0  # edited here after the record was written: ours stays
     problems: list[str] = field(default_factory=list)
+    secrets: list[Secret] = field(default_factory=list)  # left out of what was added and updated
+    entries_with_secrets: int = 0
 
     def include(self, other: Report) -> None:
         """Add what another report counted."""
@@ -81,6 +87,13 @@ class Report:
         self.unchanged += other.unchanged
         self.kept += other.kept
         self.problems += other.problems
+        self.secrets += other.secrets
+        self.entries_with_secrets += other.entries_with_secrets
+
+    def count(self, record: Found) -> None:
+        """Count what was left out of a record that is stored now."""
+        self.secrets += record.secrets
+        self.entries_with_secrets += bool(record.secrets)
 
     @property
     def total(self) -> int:
@@ -239,17 +252,39 @@ def _read_base(path: Path) -> Iterator[Found]:
 # --- bringing in ---
 
 
+def without_secrets(record: Found) -> Found:
+    """Return a record as it may be stored: placeholders for the secrets in it. An id that is one is no id."""
+    if record.entry is None:
+        return record
+    found: list[Secret] = []
+    if redacted(record.entry.id) != record.entry.id:
+        return Found(record.place, problem=_("its id has the shape of a secret; give it another"))
+    entry = screened_entry(record.entry, found)
+    links = tuple(
+        replace(link, reason=screened_text(link.reason, "reason", found)) if link.reason else link
+        for link in record.links
+    )
+    if redacted(record.place) != record.place:  # two files may differ in that part alone
+        mark = hashlib.blake2b(record.place.encode("utf-8", "replace"), digest_size=8).hexdigest()
+        record = replace(record, place=f"{redacted(record.place)}#{mark}")
+    return replace(record, entry=entry, links=links, secrets=tuple(found)) if found else record
+
+
 def bring_in(
     database: Database,
     records: Iterable[Found],
     on_progress: Callable[[int], None],
     before_bulk: Callable[[], object] = lambda: None,
+    allow_secrets: bool = False,
 ) -> Report:
     """Store `records`, a batch a transaction, and return what was done. Links come last.
 
+    Secrets are left out before anything else is done with a record, so importing it again changes nothing.
     `on_progress` is told how many records were dealt with. Whatever was committed before an
     interruption stays. `before_bulk` is called once, before the first batch that changes BULK records or more.
     """
+    if not allow_secrets:
+        records = map(without_secrets, records)
     known = _Known(database)
     report = Report()
     links: list[Link] = []
@@ -361,6 +396,7 @@ def _store(database: Database, known: _Known, batch: list[Found], report: Report
                 new[record.entry.id] = record.entry
                 known.remember(record.entry)
                 done.added += 1
+                done.count(record)
             elif there in new:
                 done.unchanged += 1  # twice in one source
             else:
@@ -408,6 +444,7 @@ def _meet(database: Database, known: _Known, ours: Entry, record: Found, done: R
         database.update(written)
         known.remember(written)
         done.updated += 1
+        done.count(record)
 
 
 def _same_but_for_times(theirs: Entry, ours: Entry) -> bool:
@@ -436,7 +473,7 @@ def export_jsonl(database: Database) -> Iterator[str]:
             {"target": link.target, "relation": link.relation, "reason": link.reason, "created_at": link.created_at}
             for link in database.links_from(entry.id)
         ]
-        yield json.dumps(record, ensure_ascii=False) + "\n"
+        yield json_line(record) + "\n"
 
 
 def export_markdown(database: Database) -> Iterator[tuple[str, str]]:
@@ -462,7 +499,7 @@ def replacing(path: Path) -> Iterator[IO[str]]:
             yield device
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path.parent)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}-")
     except OSError as error:
         raise UsageError(_("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)) from None

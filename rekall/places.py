@@ -6,6 +6,7 @@ against tests/data/places.json. Nothing is created here but by `secure_folder`.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Mapping
@@ -49,6 +50,15 @@ def _root(env: Mapping[str, str]) -> Path:
         if fits and (name == "TMPDIR" or os.stat(parent).st_uid == os.getuid()):
             return Path(root)
     return Path("/tmp", user)  # noqa: S108  # its owner and mode are checked before it is used
+
+
+def make_private(folder: Path) -> None:
+    """Make `folder` and what is missing above it, for its owner alone (0700) whatever the umask. Raises OSError."""
+    for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+        with suppress(FileExistsError):
+            os.mkdir(missing, 0o700)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
 
 def secure_folder(folder: Path) -> int:

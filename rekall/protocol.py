@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
@@ -16,6 +17,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol  # Any: values that become JSON
 
 from rekall.errors import FOUND
+
+# What steers a terminal and JSON leaves as it is: DEL, C1, marks that turn the direction of a line.
+_STEERING = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def json_line(value: Any) -> str:
+    """Return a JSON value on one line, every character escaped that steers a terminal; the value is the same."""
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ class Response:
 
     def json(self, value: Any) -> None:
         """Add one JSON value on one line."""
-        self.data(json.dumps(value, ensure_ascii=False))
+        self.data(json_line(value))
 
     def flush(self) -> None:
         """Send what was said so far: somebody may wait for it before asking on."""

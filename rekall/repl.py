@@ -24,7 +24,7 @@ from rekall.errors import EntryNotFound, RekallError
 from rekall.language import _
 from rekall.protocol import Request, Response, Terminal
 from rekall.query import asked, typed
-from rekall.render import fitted, hit_lines, plain
+from rekall.render import fitted, hit_lines, on_terminal, plain
 from rekall.repl_history import RedactedHistory, history_path
 from rekall.repl_words import COMMANDS, Words
 from rekall.screens import Screen
@@ -219,7 +219,7 @@ class Repl:
 
     def _print(self, text: str) -> None:
         if text:
-            self._screen.output.write_raw(text.rstrip("\n").replace("\n", "\r\n") + "\r\n")
+            self._screen.output.write_raw(on_terminal(text).rstrip("\n").replace("\n", "\r\n") + "\r\n")
             self._screen.output.flush()
 
     def _terminal(self) -> Terminal:
@@ -256,7 +256,7 @@ class Repl:
         for hit in self._under.hits if self._shows_under else ():
             entry = self._under.entries[hit.id]
             parts += [("", "\n")] if parts else []
-            parts.append(("class:type", f"{entry.type:<10}"[:width]))
+            parts.append(("class:type", f"{plain(entry.type):<10}"[:width]))
             parts.append(("", fitted(plain(entry.title), max(0, width - 11))))
         if searching:  # as many lines whatever is found, so that nothing jumps
             return [*parts, ("", "\n" * (UNDER_PROMPT - max(1, len(self._under.hits))))]

@@ -9,6 +9,7 @@ from pathlib import Path
 from prompt_toolkit.history import FileHistory
 
 from rekall.config import state_folder
+from rekall.places import make_private
 from rekall.redact import redacted
 
 # Beyond this the older half goes, at the next start.
@@ -36,7 +37,7 @@ class RedactedHistory(FileHistory):
 
     def store_string(self, string: str) -> None:
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._path.parent)
             os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600))
             super().store_string(redacted(string))
         except OSError:

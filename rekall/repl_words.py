@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from itertools import islice
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
@@ -60,7 +61,8 @@ class Words(Completer):
 
 def _counted(room: Room, column: str, beginning: str) -> list[tuple[str, str]]:
     counts = room.reading().counts_by(column)
-    return [(name, str(count)) for name, count in counts.items() if name.startswith(beginning)][:MOST]
+    fitting = (name for name in counts if name.startswith(beginning) and plain(name) == name)  # none that steers
+    return [(name, str(counts[name])) for name in islice(fitting, MOST)]
 
 
 def _ids(room: Room, beginning: str, results: Sequence[str]) -> list[tuple[str, str]]:

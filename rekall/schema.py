@@ -309,6 +309,11 @@ def statements(script: str) -> list[str]:
     return found
 
 
+def all_statements() -> list[str]:
+    """Return every statement of the schema, in order."""
+    return statements(_TABLES + _full_text()) + statements(_triggers())
+
+
 def create_tables(connection: Connection) -> None:
     """Write the tables, without the triggers. The caller holds the transaction."""
     for statement in statements(_TABLES + _full_text()):

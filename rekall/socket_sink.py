@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rekall import frames
-from rekall.render import plain
+from rekall.render import on_terminal, plain
 
 # Output is sent on in parts of this size.
 PART_BYTES = 1 << 16
@@ -16,18 +16,20 @@ PART_BYTES = 1 << 16
 class SocketSink:
     """Where an answer goes: frames on one connection. Used by one thread at a time.
 
-    `raw` names the streams (o, e) that are a terminal in raw mode, where a line does not begin at its left by itself.
+    `terminals` names the streams (o, e) that are a terminal, `raw` those of them in raw mode, where a line does not
+    begin at its left by itself.
     """
 
-    def __init__(self, send: Callable[[bytes], None], raw: str = "") -> None:
+    def __init__(self, send: Callable[[bytes], None], terminals: str, raw: str = "") -> None:
         """`send` takes frames, and may wait while the client is far behind."""
         self._send = send
+        self._output_is_tty = "o" in terminals
         self._raw = raw
         self._parts: list[bytes] = []
         self._size = 0
 
     def data(self, text: str) -> None:
-        part = self._ended("o", text)
+        part = self._ended("o", on_terminal(text) if self._output_is_tty else text)
         self._parts.append(part)
         self._size += len(part)
         if self._size >= PART_BYTES:

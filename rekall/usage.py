@@ -350,11 +350,16 @@ def _fields(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="TEXT", help=_("where it comes from: a URL, a book, a person"))
 
 
+def _allow_secrets(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--allow-secrets", action="store_true", help=_("keep what looks like a secret as it is"))
+
+
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("type", choices=TYPES, metavar="TYPE", help=" ".join(TYPES))
     parser.add_argument("title", nargs="*", metavar="TITLE", help=_("what it is about, in a few words"))
     _fields(parser)
     parser.add_argument("--edit", action="store_true", help=_("write the rest in $EDITOR"))
+    _allow_secrets(parser)
 
 
 def _edit(parser: argparse.ArgumentParser) -> None:
@@ -363,6 +368,7 @@ def _edit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--type", choices=TYPES, metavar="TYPE", help=" ".join(TYPES))
     parser.add_argument("--title", dest="new_title", metavar="TEXT", help=_("the new title"))
     parser.add_argument("--status", choices=("active", "obsolete"), help=_("obsolete entries sink"))
+    _allow_secrets(parser)
 
 
 def _id(parser: argparse.ArgumentParser) -> None:
@@ -408,6 +414,7 @@ def _link(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="B")
     parser.add_argument("-r", "--relation", choices=RELATIONS, default="related", help=" ".join(RELATIONS))
     parser.add_argument("--reason", metavar="TEXT", help=_("why they belong together"))
+    _allow_secrets(parser)
 
 
 def _unlink(parser: argparse.ArgumentParser) -> None:
@@ -419,6 +426,7 @@ def _unlink(parser: argparse.ArgumentParser) -> None:
 def _import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", help=_("a folder of Markdown, a .md or .jsonl file, a rekall base"))
     parser.add_argument("--no-wait", action="store_true", help=_("return when all is stored; meaning follows later"))
+    _allow_secrets(parser)
 
 
 def _export(parser: argparse.ArgumentParser) -> None:
@@ -475,6 +483,7 @@ def _server(parser: argparse.ArgumentParser) -> None:
 
 
 def _doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--secrets", action="store_true", help=_("look for secrets in what is stored"))
     _json(parser)
 
 

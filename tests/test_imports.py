@@ -19,12 +19,14 @@ SOURCES = sorted((REPOSITORY / "rekall").rglob("*.py"))
 
 LAYERS = (
     "rekall errors entry config protocol query language typed_line usage completion frames places stdin_pipe memory "
-    "redact printed error_marks error_lines fingerprint likeness shellinit",
+    "redact secret_shapes secret_places printed error_marks error_lines fingerprint likeness shellinit",
     "schema rows typos words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
-    "old_rekall history_schema mending migrations base_parts history error_table backups base_file db client",
+    "old_rekall history_schema mending migrations base_parts base_trust history error_table backups base_file db "
+    "client",
     "verify repair restoring nearness embeddings ranking evidence capture exchange render",
-    "commands commands.answering commands.complete commands.find commands.keep commands.move commands.pick "
-    "commands.pipe commands.room commands.showing commands.tend commands.serve commands.back",
+    "commands commands.editor commands.answering commands.complete commands.find commands.keep commands.move "
+    "commands.pick commands.pipe commands.room commands.safety commands.showing commands.tend commands.serve "
+    "commands.back",
     "cli __main__ door fzf rooms embedder socket_sink pool conversation server desk screens interactive sheet "
     "picker_view preview clipboard picking picker_keys picker repl repl_history repl_words",
 )

@@ -271,7 +271,7 @@ def test_a_short_answer_is_held_until_its_status_is_known(warm: Warm) -> None:
     """Both go out in one write: a server that is killed has sent all of it or nothing, and a read can be asked again."""
     warm.keep(["a note to be found"])
     sent: list[bytes] = []
-    sink = SocketSink(sent.append)
+    sink = SocketSink(sent.append, "")
     caller = Caller(warm.cwd, warm.env, io.BytesIO(), False, Terminal())
     request = asked(["list"], caller)
     carry_out(

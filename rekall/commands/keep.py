@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any  # values of options
 
 from rekall.capture import edited, new_entry, read_markdown, split_tags, to_markdown
+from rekall.commands.editor import in_editor
 from rekall.commands.room import Room
 from rekall.entry import Entry, Link, clean_text, one_line
-from rekall.errors import NOTHING_FOUND, ModelUnavailable, RekallError, UsageError
+from rekall.errors import NOTHING_FOUND, ModelUnavailable, UsageError
 from rekall.language import _, plural
 from rekall.protocol import Request, Response
+from rekall.redact import Secret, screened
 from rekall.render import plain
 
 if TYPE_CHECKING:
     from rekall.db import Database
 
 MAX_CONTENT_BYTES = 64 * 1024 * 1024
+# Secrets left out that are named one by one; the rest is counted.
+SHOWN_SECRETS = 5
 
 
 # What an editor may leave out to empty it.
@@ -40,11 +38,14 @@ def add_(room: Room, request: Request, response: Response) -> None:
     if request.id:
         fields["id"] = request.id
     if options.edit:
-        with _in_editor(request, to_markdown(_draft(fields))) as record:
-            entry = new_entry({**{key: value for key, value in fields.items() if key in ("files", "id")}, **record})
+        with in_editor(request, to_markdown(_draft(_screened(request, response, fields)))) as record:
+            entry = new_entry(
+                {**{key: value for key, value in fields.items() if key in ("files", "id")},
+                 **_screened(request, response, record)}
+            )  # fmt: skip
             _add_once(room, entry)
     else:
-        entry = new_entry(fields)
+        entry = new_entry(_screened(request, response, fields))
         _add_once(room, entry)
     response.data(entry.id)
     response.after.append(lambda: embed_quietly(room, response))
@@ -56,6 +57,33 @@ def _add_once(room: Room, entry: Entry) -> None:
     with database.transaction():
         if not database.get_many([entry.id]):
             database.add(entry)
+
+
+def _screened(request: Request, response: Response, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields with placeholders for secrets, and tell what was left out; as they are with --allow-secrets."""
+    found: list[Secret] = []
+    kept = dict(fields) if request.options.allow_secrets else screened(fields, found)
+    say_left_out(response, found)
+    return kept
+
+
+def say_left_out(response: Response, found: Sequence[Secret]) -> None:
+    """Name the secrets that were left out: what kind, in which field and line, never the value."""
+    if not found:
+        return
+    named = [
+        _("{kind} ({field}, line {line})").format(kind=secret.kind, field=secret.field, line=secret.line)
+        for secret in found[:SHOWN_SECRETS]
+    ]
+    if len(found) > SHOWN_SECRETS:
+        named.append(_("{count} more").format(count=len(found) - SHOWN_SECRETS))
+    response.note(
+        plural(
+            "a secret was left out: {named}; to keep it: --allow-secrets",
+            "{count} secrets were left out: {named}; to keep them: --allow-secrets",
+            len(found),
+        ).format(count=len(found), named=", ".join(named))
+    )
 
 
 def _draft(fields: Mapping[str, Any]) -> Entry:
@@ -114,13 +142,14 @@ def edit_(room: Room, request: Request, response: Response) -> None:
     if options.new_title is not None and not one_line(options.new_title):
         raise UsageError(_("the title is empty; say in a few words what the entry is about"))
     if fields:
-        changed = _apply(database, key, fields)
+        changed = _apply(database, key, _screened(request, response, fields))
     else:
         shown = to_markdown(database.get(key))
         before = {**_EMPTIED, **read_markdown(shown)}
-        with _in_editor(request, shown) as record:
+        with in_editor(request, shown) as record:
             after = {**_EMPTIED, **record} if record != read_markdown(shown) else before
-            changed = _apply(database, key, {name: value for name, value in after.items() if before.get(name) != value})
+            fields = {name: value for name, value in after.items() if before.get(name) != value}
+            changed = _apply(database, key, _screened(request, response, fields))
     if not changed:
         response.note(_("nothing changed"))
         return
@@ -136,52 +165,6 @@ def _apply(database: Database, key: str, fields: Mapping[str, Any]) -> bool:
         if changed is not entry:
             database.update(changed)
     return changed is not entry
-
-
-@contextmanager
-def _in_editor(request: Request, text: str) -> Iterator[dict[str, Any]]:
-    """Yield the record that the user's editor leaves of `text`. Raises UsageError.
-
-    The editor is run as its words, never through a shell. The file is private; it is removed once the block
-    ends well, so that nothing written is lost if it cannot be kept.
-    """
-    path = Path(tempfile.mkdtemp(prefix="rekall-")) / "entry.md"
-    path.write_text(text, encoding="utf-8")
-    try:
-        words = shlex.split(request.env.get("VISUAL") or request.env.get("EDITOR") or "vi")
-        status = subprocess.run([*words, str(path)], cwd=request.cwd, env=dict(request.env), check=False).returncode
-    except (OSError, ValueError) as error:
-        _remove(path)
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(_("the editor cannot be run ({reason}); set EDITOR").format(reason=reason)) from None
-    if status != 0:
-        raise UsageError(
-            _("the editor ended with status {status}; nothing was kept, your text is in {path}").format(
-                status=status, path=path
-            )
-        )
-    try:
-        written = path.read_bytes().decode("utf-8", "replace")
-        if not written.lstrip().startswith("---"):
-            raise UsageError(_("the lines between --- at the top are gone"))
-        record = read_markdown(written)
-        new_entry(record)
-        yield record
-    except FileNotFoundError:
-        raise UsageError(_("the editor left no file; nothing was kept")) from None
-    except RekallError as error:
-        raise UsageError(
-            _("{reason}; nothing was kept, your text is in {path}").format(reason=error, path=path)
-        ) from None
-    _remove(path)
-
-
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    for other in path.parent.iterdir():  # what editors leave beside a file
-        if other.is_file():
-            other.unlink()
-    os.rmdir(path.parent)
 
 
 def tag_(room: Room, request: Request, response: Response) -> None:
@@ -203,6 +186,9 @@ def tag_(room: Room, request: Request, response: Response) -> None:
                     else:
                         found.pop(name, None)
             tags = tuple(found)
+            found_secrets: list[Secret] = []
+            tags = tuple(screened({"tags": list(tags)}, found_secrets)["tags"])
+            say_left_out(response, found_secrets)
             if _apply(database, key, {"tags": list(tags)}):
                 response.after.append(lambda: embed_quietly(room, response))
     response.data(plain(", ".join(tags)))
@@ -222,8 +208,11 @@ def link_(room: Room, request: Request, response: Response) -> None:
     source, target = database.resolve(options.source), database.resolve(options.target)
     if source == target:
         raise UsageError(_("an entry cannot be linked to itself"))
+    reason = clean_text(options.reason) if options.reason else None
+    if reason:
+        reason = _screened(request, response, {"reason": reason})["reason"]
     with database.transaction():
-        database.link(Link(source, target, options.relation, clean_text(options.reason) if options.reason else None))
+        database.link(Link(source, target, options.relation, reason))
         if options.relation == "supersedes":
             database.update(edited(database.get(target), {"status": "obsolete", "superseded_by": source}))
 

@@ -12,8 +12,10 @@ from rekall.commands.back import back_up
 from rekall.commands.room import Room
 from rekall.errors import ERROR, NOTHING_FOUND, ModelUnavailable, UsageError
 from rekall.exchange import Report, bring_in, count_source, export_jsonl, export_markdown, read_source, replacing
-from rekall.language import _
+from rekall.language import _, plural
+from rekall.places import make_private
 from rekall.protocol import Request, Response
+from rekall.redact import kinds_of
 
 # Problems named one by one; the rest is counted.
 SHOWN_PROBLEMS = 20
@@ -26,8 +28,9 @@ def import_(room: Room, request: Request, response: Response) -> None:
     if room.exists and path.is_file() and path.samefile(room.base.path):
         raise UsageError(_("{path} is the base itself; name another with --db").format(path=path))
     database = room.writing()
+    back_up_first = partial(back_up, room, response, "before-import")
     with progress(request, _("storing"), total) as step, database.deed():
-        report = bring_in(database, records, step, partial(back_up, room, response, "before-import"))
+        report = bring_in(database, records, step, back_up_first, request.options.allow_secrets)
     _say(report, response)
     if not request.options.no_wait:
         embed_all(room, request, response)
@@ -51,6 +54,15 @@ def _say(report: Report, response: Response) -> None:
         (len(report.problems), _("{count} left out")),
     )
     response.note(", ".join(text.format(count=count) for count, text in parts if count) or _("nothing to do"))
+    if report.secrets:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in kinds_of(report.secrets).items())
+        response.note(
+            plural(
+                "secrets were left out of {count} entry: {kinds}; to keep them: --allow-secrets",
+                "secrets were left out of {count} entries: {kinds}; to keep them: --allow-secrets",
+                report.entries_with_secrets,
+            ).format(count=report.entries_with_secrets, kinds=kinds)
+        )
 
 
 def embed_all(room: Room, request: Request, response: Response) -> None:
@@ -90,7 +102,7 @@ def export_(room: Room, request: Request, response: Response) -> None:
         response.status = NOTHING_FOUND
     target = request.cwd / options.output if options.output else None
     if options.format == "markdown" and target and (target.is_dir() or options.output.endswith("/")):
-        target.mkdir(parents=True, exist_ok=True)
+        make_private(target)
         for name, text in export_markdown(database):
             with replacing(target / name) as file:
                 file.write(text)

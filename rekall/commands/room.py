@@ -221,8 +221,11 @@ class Room:
 
     def _open(self, create: bool) -> Database:
         from rekall.base_file import identity
+        from rekall.base_trust import check_project
         from rekall.db import Database
 
+        if self.base.origin == "project":
+            check_project(self.base.path)
         there = create or self.exists
         if not there:
             self._offer_older_base()

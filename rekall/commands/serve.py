@@ -13,6 +13,7 @@ from typing import Any  # JSON values
 
 from rekall import __version__, client, places
 from rekall.commands.room import Room
+from rekall.commands.safety import doctor_secrets, open_to_others
 from rekall.commands.tend import write_facts
 from rekall.config import DEFAULT_MODEL, Config
 from rekall.errors import ERROR, NOTHING_FOUND, RekallError
@@ -50,7 +51,10 @@ def status_of(base: Path, request: Request) -> dict[str, Any]:
 
 
 def doctor_(room: Room, request: Request, response: Response) -> None:
-    """Say what runs, where things are, what is wrong, and what to do about it."""
+    """Say what runs, where things are, what is wrong, and what to do about it; or which secrets are stored."""
+    if request.options.secrets:
+        doctor_secrets(room, request, response)
+        return
     facts = {
         "rekall": __version__,
         "python": f"{platform.python_version()} ({sys.executable})",
@@ -135,11 +139,12 @@ def _wrong(room: Room, request: Request, facts: dict[str, Any]) -> Iterator[str]
         yield str(error)
     if facts["server"] == "does not answer":
         yield _("a server holds {path} and does not answer; run: rekall server stop").format(path=folder)
-    if room.exists:
+    if room.exists or room.base.path.is_symlink():
         try:
             room.reading()
         except RekallError as error:
             yield str(error)
+    yield from open_to_others(room, request)
     if facts["model"] == DEFAULT_MODEL:
         from rekall.engine import missing_files
 

@@ -84,7 +84,7 @@ def _verify(room: Room, request: Request, response: Response) -> None:
         response.json({"in_step": not findings, "findings": named, **counts})
         return
     for finding in findings:
-        response.data(f"{finding.check}: {finding.detail}")
+        response.data(plain(f"{finding.check}: {finding.detail}"))
     if not findings:
         response.data(
             _("in step: {entries} entries, {vectors} vectors, {pending} waiting to be embedded").format(**facts)
