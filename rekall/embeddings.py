@@ -20,7 +20,7 @@ from rekall.language import _
 from rekall.model_manager import ModelManager
 from rekall.nearness import Nearness, Resident, Stored
 from rekall.query import Filters
-from rekall.ranking import POOL, Hit, by_meaning, by_words, fuse
+from rekall.ranking import POOL, TITLES_READ, Hit, by_meaning, by_words, fuse, with_titles
 from rekall.vectors import Matrix, cosines, unit_rows
 
 # A submitted query first embeds this many waiting entries, so that what was just added is found.
@@ -102,13 +102,17 @@ class EmbeddingService:
         candidates = dict.fromkeys([*(key for key, _score in matches.found), *pool])
         known = {key: near[key] for key in candidates if key in near}
         rest = self._cosines(source, (key for key in candidates if key not in near), query)
-        hits = fuse(matches, known | rest, k)
+        hits = self._titled(fuse(matches, known | rest), text)[:k]
         beyond = {key: cosine for key, cosine in near.items() if key not in candidates}
         return hits + [Hit(hit.id, 0.0, cosine=hit.cosine) for hit in by_meaning(beyond)][: k - len(hits)]
 
     def words_search(self, text: str, k: int = 10, filters: Filters | None = None) -> list[Hit]:
         """Return up to k hits by words alone, best first. Needs no model and no vectors."""
-        return by_words(self._database.search_words(text, max(k, POOL), filters))[:k]
+        return self._titled(by_words(self._database.search_words(text, max(k, POOL), filters)), text)[:k]
+
+    def _titled(self, hits: list[Hit], text: str) -> list[Hit]:
+        """Return `hits` with the entry first whose title `text` is."""
+        return with_titles(hits, text, self._database.titles([hit.id for hit in hits[:TITLES_READ]]))
 
     def query_vector(self, text: str) -> Matrix:
         """Return the vector (d,) of a query, from the cache if it was asked before."""
