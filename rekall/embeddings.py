@@ -20,8 +20,8 @@ from rekall.language import _
 from rekall.model_manager import ModelManager
 from rekall.nearness import Nearness, Resident, Stored
 from rekall.query import Filters
-from rekall.ranking import POOL, TITLES_READ, Hit, by_meaning, by_words, fuse, with_titles
-from rekall.vectors import Matrix, cosines, unit_rows
+from rekall.ranking import POOL, TITLES_READ, Cosine, Hit, by_meaning, by_words, fuse, with_titles
+from rekall.vectors import Matrix, best_and_whole, unit_rows
 
 # A submitted query first embeds this many waiting entries, so that what was just added is found.
 CATCH_UP = 32
@@ -220,8 +220,8 @@ class EmbeddingService:
 
     def _nearest(
         self, query: Matrix, count: int, filters: Filters | None, source: Nearness | None = None
-    ) -> dict[str, float]:
-        """Return the `count` nearest entries and the cosine of each one's best passage, best first.
+    ) -> dict[str, Cosine]:
+        """Return the `count` entries whose best passages are nearest, best first, with their cosines.
 
         As many passages are fetched as so many entries usually have, and some to spare (two ways of summing
         may differ at the cut); then twice as many, until there are enough different entries.
@@ -232,13 +232,13 @@ class EmbeddingService:
         wanted, rows = min(count, there), 0
         found: dict[str, None] = {}
         while len(found) < wanted and rows < there:
-            rows = min(there, rows * 2 or int(wanted * min(2.0, there / max(1, entries)) * SPARE) + 1)
+            rows = min(there, rows * 2 or int(wanted * min(4.0, there / max(1, entries)) * SPARE) + 1)
             passages = source.passages(query, rows, filters)
             found = dict.fromkeys(passages)
             if len(passages) < rows:
                 break
         exact = self._cosines(source, found, query)
-        return dict(sorted(exact.items(), key=lambda pair: (-pair[1], pair[0]))[:count])
+        return dict(sorted(exact.items(), key=lambda pair: (-pair[1].best, pair[0]))[:count])
 
     def _entry_vectors(self, key: str) -> Matrix:
         """Return the vectors (p, d) of an entry, embedding it now if it has none. Raises EntryNotFound."""
@@ -246,10 +246,11 @@ class EmbeddingService:
         _held, rows, _starts = self._source().vectors([key])
         return rows if len(rows) else self._run(lambda: self._encode(Pending(entry, partly=False)))
 
-    def _cosines(self, source: Nearness, keys: Iterable[str], query: Matrix) -> dict[str, float]:
-        """Return the best passage's cosine of each of these entries that has a vector."""
+    def _cosines(self, source: Nearness, keys: Iterable[str], query: Matrix) -> dict[str, Cosine]:
+        """Return the cosines of each of these entries that has a vector."""
         held, rows, starts = source.vectors(keys)
         if not held:
             return {}
-        best = np.maximum.reduceat(cosines(rows, query), starts)
-        return dict(zip(held, best.tolist(), strict=True))
+        best, whole = best_and_whole(rows, starts, query)
+        counts = np.diff([*starts, len(rows)]).tolist()
+        return dict(zip(held, map(Cosine, best, whole, counts), strict=True))

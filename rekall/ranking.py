@@ -6,8 +6,8 @@ So either witness alone can name an entry, and what one has shown already is wor
 
 Words: bm25, divided by what the query's words could have scored at most, so 0 to 1. Dividing by the best hit's bm25
 instead would call the best match perfect however poor it is: an entry that shares only "when" with the query would
-outrank the one that means the same. Meaning: the cosine as it is. Stretched over the candidates it would call the
-nearest entry near even where none is.
+outrank the one that means the same. Meaning: the cosines of the best passage and of the whole entry, as they are.
+Stretched over the candidates they would call the nearest entry near even where none is.
 """
 
 from __future__ import annotations
@@ -25,10 +25,29 @@ POOL = 100
 # How far each witness alone can convince. Chosen by `python tests/eval/choose.py FOLDER` (decision 025).
 WORDS, MEANING = 0.5, 0.8
 
+# What the whole of an entry weighs beside its best passage. An entry of more than SEVERAL passages holds several
+# things: the whole says less about each of them, and weighs less by as much.
+WHOLE, SEVERAL = 0.4, 6
+
 # Candidates whose titles are compared with the query: who types a title in full has all of its words.
 TITLES_READ = 50
 
 _WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Cosine:
+    """How near an entry's vectors are to the query: the best of its `count` passages, and their mean's direction."""
+
+    best: float
+    whole: float
+    count: int = 1
+
+    @property
+    def meaning(self) -> float:
+        """What counts of it, 0 to 1."""
+        share = WHOLE * min(1.0, SEVERAL / self.count) if self.count > 1 else 0.0
+        return max(0.0, round((1 - share) * self.best + share * self.whole, 6))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +76,25 @@ def by_words(matches: Matches) -> list[Hit]:
     return _ordered([Hit(key, words := round(bm25 / most, 6), words, round(bm25, 6)) for key, bm25 in matches.found])
 
 
-def by_meaning(cosines: Mapping[str, float]) -> list[Hit]:
-    """Return the hits of the meaning arm alone; the score is the cosine itself."""
-    return _ordered([Hit(key, cosine, meaning=cosine, cosine=cosine) for key, cosine in cosines.items()])
+def by_meaning(cosines: Mapping[str, Cosine]) -> list[Hit]:
+    """Return the hits of the meaning arm alone; the score is the best passage's cosine itself."""
+    return _ordered([Hit(key, near.best, meaning=near.meaning, cosine=near.best) for key, near in cosines.items()])
 
 
-def fuse(matches: Matches, cosines: Mapping[str, float], k: int | None = None) -> list[Hit]:
+def fuse(matches: Matches, cosines: Mapping[str, Cosine], k: int | None = None) -> list[Hit]:
     """Return the k best candidates of either arm (None: all) in one order, best first, ties by id.
 
-    `cosines` holds the cosine of every candidate that has a vector, those found by words included. An entry
+    `cosines` holds those of every candidate that has a vector, of what was found by words too. An entry
     that has none yet counts as the farthest of them: nothing is known against it.
     """
-    most = _highest(matches)
-    farthest = max(0.0, min(cosines.values(), default=0.0))
-    bm25 = dict(matches.found)
+    most, bm25 = _highest(matches), dict(matches.found)
+    meanings = {key: near.meaning for key, near in cosines.items()}
+    farthest = min(meanings.values(), default=0.0)
     scored = []
     for key in dict.fromkeys([*bm25, *cosines]):
         words = round(bm25[key] / most, 6) if key in bm25 else None
-        meaning = max(0.0, cosines.get(key, farthest))
-        doubt = (1 - WORDS * (words or 0.0)) * (1 - MEANING * meaning)
-        scored.append((round(doubt, 6), key, words, meaning))
+        doubt = (1 - WORDS * (words or 0.0)) * (1 - MEANING * meanings.get(key, farthest))
+        scored.append((round(doubt, 6), key, words))
     scored.sort()  # no two have the same key
     return [
         Hit(
@@ -84,10 +102,10 @@ def fuse(matches: Matches, cosines: Mapping[str, float], k: int | None = None) -
             round(1 - doubt, 6),
             words,
             None if words is None else round(bm25[key], 6),
-            meaning if key in cosines else None,
-            cosines.get(key),
+            meanings.get(key),
+            cosines[key].best if key in cosines else None,
         )
-        for doubt, key, words, meaning in scored[:k]
+        for doubt, key, words in scored[:k]
     ]
 
 

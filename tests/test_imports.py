@@ -19,7 +19,7 @@ SOURCES = sorted((REPOSITORY / "rekall").rglob("*.py"))
 
 LAYERS = (
     "rekall errors entry config protocol query language usage frames places stdin_pipe memory redact printed "
-    "error_marks error_lines likeness",
+    "error_marks error_lines likeness parts",
     "schema rows words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
     "old_rekall base_parts base_file db client",
     "verify nearness embeddings ranking evidence capture exchange render",

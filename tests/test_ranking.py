@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rekall.ranking import MEANING, WORDS, Hit, by_meaning, by_words, fuse, with_titles
+from rekall.ranking import MEANING, SEVERAL, WHOLE, WORDS, Cosine, Hit, by_words, with_titles
+from rekall.ranking import by_meaning as by_cosines
+from rekall.ranking import fuse as fuse_cosines
 from rekall.words import Matches
 
 ids = st.sampled_from([f"e{i}" for i in range(12)])
@@ -16,6 +18,19 @@ cosines = st.dictionaries(ids, st.floats(-1, 1).map(lambda x: round(x, 6)))
 
 def matches(found: dict[str, float], ideal: float = 0.0) -> Matches:
     return Matches(sorted(found.items(), key=lambda pair: -pair[1]), ideal)
+
+
+def single(near: dict[str, float]) -> dict[str, Cosine]:
+    """Return the cosines of entries of one passage."""
+    return {key: Cosine(cosine, cosine) for key, cosine in near.items()}
+
+
+def by_meaning(near: dict[str, float]) -> list[Hit]:
+    return by_cosines(single(near))
+
+
+def fuse(matches: Matches, near: dict[str, float], k: int | None = None) -> list[Hit]:
+    return fuse_cosines(matches, single(near), k)
 
 
 def order(hits: list[Hit]) -> str:
@@ -53,6 +68,13 @@ def test_either_witness_convinces_by_its_share_and_both_together_by_more():
         "b": (None, 0.5),
         "c": (1, 0),
     }
+
+
+def test_the_whole_entry_counts_beside_its_best_passage_and_less_the_more_it_holds():
+    assert Cosine(0.5, 0.9, 1).meaning == 0.5
+    assert Cosine(0.5, 0.3, 2).meaning == Cosine(0.5, 0.3, SEVERAL).meaning == pytest.approx(0.5 - WHOLE * 0.2)
+    assert Cosine(0.5, 0.3, 2 * SEVERAL).meaning == pytest.approx(0.5 - WHOLE * 0.1)
+    assert Cosine(-0.5, -0.3, 3).meaning == 0
 
 
 def test_what_is_not_embedded_yet_counts_as_the_farthest():
