@@ -238,6 +238,13 @@ class Database(EmbeddingQueue, History, ErrorTable):
             found.update((row[0], rows.from_row(row)) for row in self._read(sql, some))
         return [found[key] for key in keys if key in found]
 
+    def titles(self, keys: Sequence[str]) -> dict[str, str]:
+        """Return the titles of the entries with these ids; ids that are gone are passed over."""
+        found: dict[str, str] = {}
+        for some in _chunks(keys):
+            found.update(self._read(f"SELECT id, title FROM entries WHERE id IN ({rows.marks(some)})", some))
+        return found
+
     def resolve(self, prefix: str) -> str:
         """Return the one id that begins with `prefix`, in either case. Raises EntryNotFound."""
         for spelling in dict.fromkeys((prefix, prefix.upper())):

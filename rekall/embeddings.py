@@ -21,8 +21,8 @@ from rekall.language import _
 from rekall.model_manager import ModelManager
 from rekall.nearness import Nearness, Resident, Stored
 from rekall.query import Filters
-from rekall.ranking import POOL, Hit, by_meaning, by_words, fuse
-from rekall.vectors import Matrix, cosines, unit_rows
+from rekall.ranking import POOL, TITLES_READ, Cosine, Hit, by_meaning, by_words, fuse, with_titles
+from rekall.vectors import Matrix, best_and_whole, unit_rows
 
 # A submitted query first embeds this many waiting entries, so that what was just added is found.
 CATCH_UP = 32
@@ -105,13 +105,17 @@ class EmbeddingService:
         candidates = dict.fromkeys([*(key for key, _score in matches.found), *pool])
         known = {key: near[key] for key in candidates if key in near}
         rest = self._cosines(source, (key for key in candidates if key not in near), query)
-        hits = fuse(matches, known | rest, k)
+        hits = self._titled(fuse(matches, known | rest), text)[:k]
         beyond = {key: cosine for key, cosine in near.items() if key not in candidates}
         return hits + [Hit(hit.id, 0.0, cosine=hit.cosine) for hit in by_meaning(beyond)][: k - len(hits)]
 
     def words_search(self, text: str, k: int = 10, filters: Filters | None = None) -> list[Hit]:
         """Return up to k hits by words alone, best first. Needs no model and no vectors."""
-        return by_words(self._database.search_words(text, max(k, POOL), filters))[:k]
+        return self._titled(by_words(self._database.search_words(text, max(k, POOL), filters)), text)[:k]
+
+    def _titled(self, hits: list[Hit], text: str) -> list[Hit]:
+        """Return `hits` with the entry first whose title `text` is."""
+        return with_titles(hits, text, self._database.titles([hit.id for hit in hits[:TITLES_READ]]))
 
     def query_vector(self, text: str) -> Matrix:
         """Return the vector (d,) of a query, from the cache if it was asked before."""
@@ -228,8 +232,8 @@ class EmbeddingService:
 
     def _nearest(
         self, query: Matrix, count: int, filters: Filters | None, source: Nearness | None = None
-    ) -> dict[str, float]:
-        """Return the `count` nearest entries and the cosine of each one's best passage, best first.
+    ) -> dict[str, Cosine]:
+        """Return the `count` entries whose best passages are nearest, best first, with their cosines.
 
         As many passages are fetched as so many entries usually have, and some to spare (two ways of summing
         may differ at the cut); then twice as many, until there are enough different entries.
@@ -240,13 +244,13 @@ class EmbeddingService:
         wanted, rows = min(count, there), 0
         found: dict[str, None] = {}
         while len(found) < wanted and rows < there:
-            rows = min(there, rows * 2 or int(wanted * min(2.0, there / max(1, entries)) * SPARE) + 1)
+            rows = min(there, rows * 2 or int(wanted * min(4.0, there / max(1, entries)) * SPARE) + 1)
             passages = source.passages(query, rows, filters)
             found = dict.fromkeys(passages)
             if len(passages) < rows:
                 break
         exact = self._cosines(source, found, query)
-        return dict(sorted(exact.items(), key=lambda pair: (-pair[1], pair[0]))[:count])
+        return dict(sorted(exact.items(), key=lambda pair: (-pair[1].best, pair[0]))[:count])
 
     def _entry_vectors(self, key: str) -> Matrix:
         """Return the vectors (p, d) of an entry, embedding it now if it has none. Raises EntryNotFound."""
@@ -254,10 +258,11 @@ class EmbeddingService:
         _held, rows, _starts = self._source().vectors([key])
         return rows if len(rows) else self._run(lambda: self._encode(Pending(entry, partly=False)))
 
-    def _cosines(self, source: Nearness, keys: Iterable[str], query: Matrix) -> dict[str, float]:
-        """Return the best passage's cosine of each of these entries that has a vector."""
+    def _cosines(self, source: Nearness, keys: Iterable[str], query: Matrix) -> dict[str, Cosine]:
+        """Return the cosines of each of these entries that has a vector."""
         held, rows, starts = source.vectors(keys)
         if not held:
             return {}
-        best = np.maximum.reduceat(cosines(rows, query), starts)
-        return dict(zip(held, best.tolist(), strict=True))
+        best, whole = best_and_whole(rows, starts, query)
+        counts = np.diff([*starts, len(rows)]).tolist()
+        return dict(zip(held, map(Cosine, best, whole, counts), strict=True))

@@ -11,6 +11,7 @@ import json
 import os
 import re
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any  # Any: untyped libraries
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any  # Any: untyped libraries
 from rekall.config import DEFAULT_MODEL
 from rekall.errors import ModelUnavailable
 from rekall.language import _
+from rekall.parts import parts, shared
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -27,10 +29,13 @@ if TYPE_CHECKING:
 SENTENCE_TRANSFORMERS = "sentence-transformers/"
 
 # How passages are cut and put together. Another recipe makes other vectors: raise it with any change.
-RECIPE = "1"
+RECIPE = "2"
 
 # At most this many tokens of the title stand at the head of each passage, to say what it is about.
 TITLE_TOKENS = 48
+
+# The graph's other output: what each token means, before the mean is taken.
+TOKENS = "5.out"
 
 # Characters that are cut into passages at once.
 SLICE = 50_000
@@ -65,9 +70,15 @@ class Engine(ABC):
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Return (start, end) in characters of each token of `text`, special tokens left out."""
 
+    def encode_passage(self, text: str, begin: int) -> Matrix:
+        """Return the vectors (p, d) of one passage, p ≥ 1: one for each part behind `begin`, where that is possible."""
+        return self.encode([text])
+
     def encode_document(self, title: str, body: str) -> Matrix:
         """Return the vectors (p, d) of a document's passages, in order; p ≥ 1."""
-        return self.encode(passages(self, title, body))
+        import numpy as np
+
+        return np.concatenate([self.encode_passage(text, begin) for text, begin in _headed(self, title, body)])
 
 
 def passages(engine: Engine, title: str, body: str) -> list[str]:
@@ -76,11 +87,22 @@ def passages(engine: Engine, title: str, body: str) -> list[str]:
     The pieces of the body join to the whole body: every token stands in exactly one passage. A
     piece ends at a blank line where there is one in its second half, else at the best break there.
     """
+    return [text for text, _begin in _headed(engine, title, body)]
+
+
+def _headed(engine: Engine, title: str, body: str) -> list[tuple[str, int]]:
+    """Return the passages, and where in each the piece under the title begins."""
     heading = title[: _end_of(engine.offsets(title)[:TITLE_TOKENS])]
     room = engine.max_tokens - 2 - len(engine.offsets(heading)) - 1  # two special tokens, one to spare
-    texts = [f"{heading}\n{piece}" for piece in _pieces(engine, body, room)] or [heading]
+    pieces = _pieces(engine, body, room)
     rest = title[len(heading) :].strip()
-    return texts + ([f"{heading}\n{piece}" for piece in _pieces(engine, rest, room)] if rest else [])
+    if rest and not body.startswith(title):
+        pieces += _pieces(engine, rest, room)
+    begin = len(heading) + 1
+    texts = [(f"{heading}\n{piece}", begin) for piece in pieces] or [(heading, 0)]
+    if body.startswith(title):  # an entry that was given no title has its first line as one: it is not said twice
+        texts[0] = (texts[0][0][begin:], 0) if pieces else texts[0]
+    return texts
 
 
 def _pieces(engine: Engine, text: str, room: int) -> list[str]:
@@ -154,8 +176,34 @@ class MiniLM(Engine):
         rows = np.empty((len(texts), self.dimensions), dtype=np.float32)
         for row, text in enumerate(texts):
             ids = np.array([_first(self._tokenizer.encode(text).ids, self.max_tokens)], dtype=np.int64)
-            rows[row] = self._session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0][0]
+            rows[row] = self._run(["embedding"], ids)[0][0]
         return rows
+
+    def encode_passage(self, text: str, begin: int) -> Matrix:
+        """Return a vector for each part of a passage, of what its tokens mean in the whole of it.
+
+        The passage goes through the model once; the mean of a part's tokens is its vector, as the mean of all is
+        the passage's. So parts cost nothing but their room, and each knows the title and its neighbours.
+        """
+        import numpy as np
+
+        encoded = self._tokenizer.encode(text)
+        offsets = encoded.offsets[1:-1]  # without the special tokens
+        spans = shared(parts(text, begin), offsets)
+        if len(spans) < 2 or len(encoded.ids) > self.max_tokens:
+            return self.encode([text])
+        tokens = self._run([TOKENS], np.array([encoded.ids], dtype=np.int64))[0][0]
+        starts = [start for start, _end in offsets]
+        places = [1 + bisect_left(starts, start) for start, _end in spans]
+        ends = [*places[1:], 1 + bisect_left(starts, spans[-1][1])]
+        rows = np.stack([tokens[first:end].mean(axis=0) for first, end in zip(places, ends, strict=True)])
+        unit: Matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        return unit
+
+    def _run(self, outputs: list[str], ids: Any) -> Any:
+        import numpy as np
+
+        return self._session.run(outputs, {"input_ids": ids, "attention_mask": np.ones_like(ids)})
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).offsets)

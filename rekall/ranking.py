@@ -1,16 +1,20 @@
-"""One order out of two kinds of evidence. Pure: scores in, hits out.
+"""One order out of several kinds of evidence. Pure: scores in, hits out. How and why: docs/ranking.md.
 
-Words: bm25, divided by what the query's words could have scored at most, so 0 to 1. Meaning: the cosine,
-stretched over the candidates so that the farthest is 0 and the nearest 1. The sum is the score.
+Words and meaning are taken as two witnesses. Each leaves a doubt whether the entry is the one that is looked for, one
+less so many parts of what it says, and the doubts multiply: score = 1 - (1 - WORDS * words) * (1 - MEANING * meaning).
+So either witness alone can name an entry, and what one has shown already is worth less when the other says it too.
 
-Dividing by the best hit's bm25 instead would call the best match perfect however poor it is: an entry
-that shares only "when" with the query would outrank the one that means the same.
+Words: bm25, divided by what the query's words could have scored at most, so 0 to 1. Dividing by the best hit's bm25
+instead would call the best match perfect however poor it is: an entry that shares only "when" with the query would
+outrank the one that means the same. Meaning: the cosines of the best passage and of the whole entry, as they are.
+Stretched over the candidates they would call the nearest entry near even where none is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from rekall.words import Matches
 
@@ -18,8 +22,32 @@ from rekall.words import Matches
 # for --limit 10 and --limit 100.
 POOL = 100
 
-# Measured with tests/eval: no weight is best on all sets, and 1 loses little on any (decision 022).
-MEANING_WEIGHT = 1.0
+# How far each witness alone can convince. Chosen by `python tests/eval/choose.py FOLDER` (decision 025).
+WORDS, MEANING = 0.5, 0.8
+
+# What the whole of an entry weighs beside its best passage. An entry of more than SEVERAL passages holds several
+# things: the whole says less about each of them, and weighs less by as much.
+WHOLE, SEVERAL = 0.4, 6
+
+# Candidates whose titles are compared with the query: who types a title in full has all of its words.
+TITLES_READ = 50
+
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Cosine:
+    """How near an entry's vectors are to the query: the best of its `count` passages, and their mean's direction."""
+
+    best: float
+    whole: float
+    count: int = 1
+
+    @property
+    def meaning(self) -> float:
+        """What counts of it, 0 to 1."""
+        share = WHOLE * min(1.0, SEVERAL / self.count) if self.count > 1 else 0.0
+        return max(0.0, round((1 - share) * self.best + share * self.whole, 6))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +55,9 @@ class Hit:
     """One entry that answers, and why.
 
     `words` is its bm25 over the highest possible (None: no word matched), `cosine` that of its best
-    passage (None: it has no vector yet), `meaning` the cosine's place between the candidates, 0 to 1.
+    passage (None: it has no vector yet), `meaning` what counts of it, 0 to 1.
     `arm` names the evidence by which a failing output was answered: exact, near, words or meaning.
+    `titled`: the query is its title, 1 for the same words and 2 for the same text; that is added to the score.
     """
 
     id: str
@@ -38,6 +67,7 @@ class Hit:
     meaning: float | None = None
     cosine: float | None = None
     arm: str | None = None
+    titled: int = 0
 
 
 def by_words(matches: Matches) -> list[Hit]:
@@ -46,40 +76,60 @@ def by_words(matches: Matches) -> list[Hit]:
     return _ordered([Hit(key, words := round(bm25 / most, 6), words, round(bm25, 6)) for key, bm25 in matches.found])
 
 
-def by_meaning(cosines: Mapping[str, float]) -> list[Hit]:
-    """Return the hits of the meaning arm alone; the score is the cosine itself."""
-    return _ordered([Hit(key, cosine, meaning=cosine, cosine=cosine) for key, cosine in cosines.items()])
+def by_meaning(cosines: Mapping[str, Cosine]) -> list[Hit]:
+    """Return the hits of the meaning arm alone; the score is the best passage's cosine itself."""
+    return _ordered([Hit(key, near.best, meaning=near.meaning, cosine=near.best) for key, near in cosines.items()])
 
 
-def fuse(
-    matches: Matches, cosines: Mapping[str, float], k: int | None = None, weight: float = MEANING_WEIGHT
-) -> list[Hit]:
+def fuse(matches: Matches, cosines: Mapping[str, Cosine], k: int | None = None) -> list[Hit]:
     """Return the k best candidates of either arm (None: all) in one order, best first, ties by id.
 
-    `cosines` holds the cosine of every candidate that has a vector, those found by words included.
+    `cosines` holds those of every candidate that has a vector, of what was found by words too. An entry
+    that has none yet counts as the farthest of them: nothing is known against it.
     """
-    most = _highest(matches)
-    low, high = min(cosines.values(), default=0.0), max(cosines.values(), default=0.0)
-    spread = (high - low) or 1.0
-    bm25 = dict(matches.found)
+    most, bm25 = _highest(matches), dict(matches.found)
+    meanings = {key: near.meaning for key, near in cosines.items()}
+    farthest = min(meanings.values(), default=0.0)
     scored = []
     for key in dict.fromkeys([*bm25, *cosines]):
-        score, cosine = bm25.get(key), cosines.get(key)
-        words = None if score is None else round(score / most, 6)
-        meaning = None if cosine is None else (cosine - low) / spread
-        scored.append((-round((words or 0.0) + weight * (meaning or 0.0), 6), key, words, meaning))
+        words = round(bm25[key] / most, 6) if key in bm25 else None
+        doubt = (1 - WORDS * (words or 0.0)) * (1 - MEANING * meanings.get(key, farthest))
+        scored.append((round(doubt, 6), key, words))
     scored.sort()  # no two have the same key
     return [
         Hit(
             key,
-            -score,
+            round(1 - doubt, 6),
             words,
             None if words is None else round(bm25[key], 6),
-            None if meaning is None else round(meaning, 6),
-            cosines.get(key),
+            meanings.get(key),
+            cosines[key].best if key in cosines else None,
         )
-        for score, key, words, meaning in scored[:k]
+        for doubt, key, words in scored[:k]
     ]
+
+
+def with_titles(hits: Sequence[Hit], text: str, titles: Mapping[str, str]) -> list[Hit]:
+    """Return `hits` with those before the others whose title is the whole query, small or capital.
+
+    `titles` are those of the first TITLES_READ hits; what is not in it stays where it is. The same text goes before the
+    same words, so that `C++` is not taken for `C`.
+    """
+    asked, words = _folded(text), _WORD.findall(_folded(text))
+
+    def level(key: str) -> int:
+        title = _folded(titles[key]) if key in titles else ""
+        return 2 if title == asked else 1 if words and _WORD.findall(title) == words else 0
+
+    raised = [
+        replace(hit, score=round(hit.score + found, 6), titled=found) if (found := level(hit.id)) else hit
+        for hit in hits
+    ]
+    return _ordered(raised) if any(hit.titled for hit in raised) else raised
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def _highest(matches: Matches) -> float:

@@ -194,6 +194,8 @@ def explanation(hit: Hit) -> str:
         parts.append(_("matched by: {arm}").format(arm=hit.arm))
         if hit.arm in ("exact", "near"):
             return " · ".join(parts)
+    if hit.titled:
+        parts.append(_("title typed in full"))
     if hit.words is not None:
         parts.append(_("words {words:.4f} (bm25 {bm25:.2f})").format(words=hit.words, bm25=hit.bm25))
     if hit.cosine is not None:
@@ -214,6 +216,8 @@ def hit_object(hit: Hit, entry: Entry, explain: bool) -> dict[str, Any]:
     }  # fmt: skip
     if explain:
         found["explain"] = {"words": hit.words, "bm25": hit.bm25, "meaning": hit.meaning, "cosine": hit.cosine}
+        if hit.titled:
+            found["explain"]["titled"] = hit.titled
         if hit.arm:
             found["explain"]["arm"] = hit.arm
     return found

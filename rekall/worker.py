@@ -4,7 +4,8 @@
 socket pair: the child lives until its end of it is closed, so it cannot outlive its parent. One request
 at a time, in the order they came: a query waits for one passage of a background import at most.
 
-A request is a kind (1 byte), a length (4 bytes) and a text; a reply is a kind, a length and bytes.
+A request is a kind (1 byte), a length (4 bytes) and a text, before a passage's 4 bytes that say where its piece
+begins; a reply is a kind, a length and bytes.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from rekall.vectors import Matrix
 
 _HEAD = struct.Struct(">cI")
+_BEGIN = struct.Struct(">I")  # before a passage: where the piece under its title begins, in characters
 _READY, _VECTOR, _OFFSETS, _FAILED = b"r", b"v", b"o", b"f"
 
 # A library may fetch a model or warm up for long; an encode of 256 tokens takes 35 ms.
@@ -97,6 +99,15 @@ class RemoteEngine(Engine):
                 raise self._nonsense()
             rows[row] = np.frombuffer(reply, dtype=np.float32)
         return rows
+
+    def encode_passage(self, text: str, begin: int) -> Matrix:
+        import numpy as np
+
+        reply = self._ask(b"p", _BEGIN.pack(begin) + text.encode("utf-8", "replace"), _VECTOR)
+        rows = np.frombuffer(reply, dtype=np.float32)
+        if not len(rows) or len(rows) % self.dimensions:
+            raise self._nonsense()
+        return rows.reshape(-1, self.dimensions)
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         import numpy as np
@@ -210,14 +221,17 @@ def main(words: Sequence[str]) -> None:
             return
         while True:
             kind, length = _HEAD.unpack(_exactly(line, _HEAD.size))
-            _serve(line, engine, kind, _exactly(line, length).decode("utf-8", "replace"))
+            _serve(line, engine, kind, _exactly(line, length))
 
 
-def _serve(line: socket.socket, engine: Engine, kind: bytes, text: str) -> None:
+def _serve(line: socket.socket, engine: Engine, kind: bytes, payload: bytes) -> None:
     import numpy as np
 
+    begin = _BEGIN.unpack(payload[: _BEGIN.size])[0] if kind == b"p" else 0
+    text = payload[_BEGIN.size if kind == b"p" else 0 :].decode("utf-8", "replace")
     work: dict[bytes, tuple[bytes, Callable[[], bytes]]] = {
         b"e": (_VECTOR, lambda: engine.encode([text])[0].tobytes()),
+        b"p": (_VECTOR, lambda: engine.encode_passage(text, begin).tobytes()),
         b"o": (_OFFSETS, lambda: np.array(engine.offsets(text), dtype=np.int64).tobytes()),
     }
     answer, do = work[kind]

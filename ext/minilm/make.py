@@ -214,7 +214,10 @@ def widen(g: Graph, x: str, w: Weights, prefix: str, out: str, form: Form) -> st
 
 
 def build(w: Weights, form: Form = Form()) -> onnx.ModelProto:
-    """Return the whole model, constants inside: two (1, length) int64 inputs, `embedding` (1, 384) of unit length."""
+    """Return the whole model, constants inside: two (1, length) int64 inputs, `embedding` (1, 384) of unit length.
+
+    The second output is what the mean was taken of, (1, length, 384): rekall takes means of parts.
+    """
     g = Graph()
     x = embed(g, w)
     for n in range(LAYERS):
@@ -229,7 +232,8 @@ def build(w: Weights, form: Form = Form()) -> onnx.ModelProto:
         helper.make_tensor_value_info(i, TensorProto.INT64, [1, "length"]) for i in ("input_ids", "attention_mask")
     ]
     output = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [1, WIDTH])
-    graph = helper.make_graph(g.nodes, "all-MiniLM-L6-v2", inputs, [output], g.constants)
+    tokens = helper.make_tensor_value_info(x, TensorProto.FLOAT, [1, "length", WIDTH])
+    graph = helper.make_graph(g.nodes, "all-MiniLM-L6-v2", inputs, [output, tokens], g.constants)
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid(MS, 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=9)
 

@@ -386,6 +386,8 @@ class Room:
             return self._by_words(text, count, filters, is_typing=True), False
 
     def _by_words(self, text: str, count: int, filters: Filters | None, is_typing: bool = False) -> list[Hit]:
-        from rekall.ranking import POOL, by_words
+        from rekall.ranking import POOL, TITLES_READ, by_words, with_titles
 
-        return by_words(self.reading().search_words(text, max(count, POOL), filters, is_typing))[:count]
+        database = self.reading()
+        hits = by_words(database.search_words(text, max(count, POOL), filters, is_typing))
+        return with_titles(hits, text, database.titles([hit.id for hit in hits[:TITLES_READ]]))[:count]
