@@ -129,11 +129,11 @@ class EmbeddingService:
 
     def nearest(self, text: str, k: int, filters: Filters | None = None) -> dict[str, float]:
         """Return the k entries nearest in meaning to a text with their cosines, best first. Raises ModelUnavailable."""
-        return self._nearest(self.query_vector(text), k, filters)
+        return {key: near.best for key, near in self._nearest(self.query_vector(text), k, filters).items()}
 
     def cosines_of(self, text: str, keys: Iterable[str]) -> dict[str, float]:
         """Return the cosine of a text and each of these entries that has a vector. Raises ModelUnavailable."""
-        return self._cosines(self._source(), keys, self.query_vector(text))
+        return {key: near.best for key, near in self._cosines(self._source(), keys, self.query_vector(text)).items()}
 
     # --- embedding ---
 

@@ -67,8 +67,7 @@ def faults_of(random: Random, step: Step, preload: Path, below: Path) -> tuple[d
 
 def story_in(rekall: Cold | Warm, seed: int) -> Story:
     assert rekall("add", "til", "the first").status == 0
-    story = Story(rekall.base, Path(rekall.env["HOME"]), Random(seed), frozenset({"the first"}), (frozenset(),))
-    return story
+    return Story(rekall.base, Path(rekall.env["HOME"]), Random(seed), frozenset({"the first"}), (frozenset(),))
 
 
 @pytest.mark.parametrize("seed", range(4))
