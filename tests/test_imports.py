@@ -19,7 +19,7 @@ SOURCES = sorted((REPOSITORY / "rekall").rglob("*.py"))
 
 LAYERS = (
     "rekall errors entry config protocol query language typed_line usage completion frames places stdin_pipe memory "
-    "redact secret_shapes secret_places printed error_marks error_lines fingerprint likeness parts shellinit",
+    "redact prints secret_shapes secret_places printed error_marks error_lines fingerprint likeness parts shellinit",
     "schema rows typos words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
     "old_rekall history_schema mending migrations base_parts base_trust history error_table backups base_file db "
     "client",

@@ -168,7 +168,7 @@ def test_an_error_that_plain_sqlite3_wrote_is_answered_at_once(error: str, outpu
     with written_by_hand(desk, "hand", [error]):
         done = desk.run(output.encode(), "search", "-", "--json", "--explain")
         hits = json.loads(done.stdout)["hits"]
-        assert [(hit["id"], hit["explain"]["arm"]) for hit in hits] == [("hand", "exact")]
+        assert [(hit["id"], hit["arm"], hit["explain"]["arm"]) for hit in hits] == [("hand", "exact", "exact")]
     assert desk.run(output.encode()).returncode == 1
 
 
