@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -59,9 +60,9 @@ def test_leaving_keeps_line_cursor_and_screen(shell: str, mode: str, where: str,
     if where == "bottom":
         prompt.run("seq 40")
         prompt.shows("40\nfirst line\nP>")
-    prompt.type(":echo left right", *["Left"] * 6)
+    prompt.type(":echo left right", *["Left"] * 5)
     prompt.settles("echo left right")
-    wait_for(lambda: prompt.cursor[1] == len("P> echo left"))
+    wait_for(lambda: prompt.cursor[1] == len("P> echo left "))
     line, column = prompt.screen.splitlines()[-2:], prompt.cursor[1]
     for key in ("Escape", "C-c"):
         prompt.find()
@@ -71,7 +72,27 @@ def test_leaving_keeps_line_cursor_and_screen(shell: str, mode: str, where: str,
         assert prompt.screen.splitlines()[-2:] == line
         assert prompt.screen.count("first line") == 1
     prompt.type(":X")
-    prompt.settles("echo leftX right")
+    prompt.settles("echo left Xright")
+
+
+@every_shell
+def test_within_several_lines_all_of_them_come_back(shell: str, at: Open) -> None:
+    prompt = at(shell)
+    prompt.find("loop")
+    prompt.shows("▌ snippet")
+    prompt.type("Enter")
+    prompt.shows("second'", "▌")
+    prompt.type(*["Left"] * len("st\n  second'"))
+    prompt.shows("second'")
+    wait_for(lambda: prompt.cursor == (1, len("P> echo 'fir")))
+    before = prompt.screen
+    prompt.find()
+    prompt.type("Escape")
+    prompt.shows("second'", "▌")
+    wait_for(lambda: prompt.cursor == (1, len("P> echo 'fir")))
+    assert prompt.screen == before
+    prompt.type(":X", "Enter")
+    prompt.shows("\nfirXst\n  second\nfirst line")
 
 
 @every_shell
@@ -84,6 +105,27 @@ def test_behind_a_word_the_command_is_the_query_and_makes_way(shell: str, at: Op
     prompt.settles("echo kept; git reset --soft HEAD~1")
     prompt.type("C-_")
     prompt.settles("echo kept; undo the last")
+
+
+@every_shell
+def test_in_the_command_mode_of_vi_the_place_is_behind_the_cursor(shell: str, at: Open) -> None:
+    prompt = at(shell, mode="vi")
+    prompt.type(":echo kept; undo the last", "Escape")
+    wait_for(lambda: prompt.cursor[1] == len("P> echo kept; undo the las"))
+    prompt.find(count="› undo the last")
+    prompt.type("Escape")
+    prompt.settles("echo kept; undo the last")
+    wait_for(lambda: prompt.cursor[1] == len("P> echo kept; undo the las"))
+    prompt.find(count="› undo the last")
+    prompt.shows("▌ pattern")
+    prompt.type("Enter")
+    prompt.settles("echo kept; git reset --soft HEAD~1")
+    prompt.type("0")
+    wait_for(lambda: prompt.cursor[1] == len("P> "))
+    prompt.find("disk")
+    prompt.shows("▌ bug")
+    prompt.type("Enter")
+    prompt.settles("edu -sh *cho kept; git reset --soft HEAD~1")
 
 
 @every_shell
@@ -276,6 +318,24 @@ def test_keys_that_were_taken_can_be_bound_again(shell: str, mode: str, at: Open
     prompt.settles("du -sh *")
 
 
+@pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not installed")
+def test_zsh_vi_mode_which_makes_its_maps_at_the_first_prompt_has_the_keys(at: Open) -> None:
+    plugin = """
+        zvm_after_init_commands=()
+        zvm_init() {
+            bindkey -v; bindkey -M viins -r '^G'; bindkey -M vicmd -r '^G'
+            for command in $zvm_after_init_commands; do $command; done
+            precmd_functions=(${precmd_functions:#zvm_init})
+        }
+        precmd_functions+=(zvm_init)
+    """
+    prompt = at("zsh", mode="vi", before=plugin)
+    prompt.find("disk")
+    prompt.shows("▌ bug")
+    prompt.type("Enter")
+    prompt.settles("du -sh *")
+
+
 @every_shell
 @pytest.mark.parametrize(
     ("init", "env", "key"),
@@ -316,8 +376,8 @@ def test_nothing_else_is_bound(shell: str, at: Open) -> None:
     """Ctrl-R, Up and Tab are the shell's."""
     listed = {"bash": "bind -X", "zsh": "bindkey -M emacs | grep rekall", "fish": "bind | grep rekall"}
     prompt = at(shell)
-    prompt.run(f"clear; {listed[shell]}")
-    seen = prompt.shows("rekall_keep")
+    prompt.run(f"clear; {listed[shell]}; echo all")
+    seen = prompt.shows("\nall\n")
     assert seen.count("rekall_find") == seen.count("rekall_keep") == 1
 
 
