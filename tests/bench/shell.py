@@ -49,35 +49,48 @@ def command(shell: str, at: Home, line: str) -> list[str]:
     }[shell]
 
 
-def pressing(shell: str, at: Home, asked: list[str], rounds: int) -> dict[str, list[float]]:
-    """Return the seconds from the key to the list, alone and behind the last three words of a query."""
-    terminal = Terminal(command(shell, at, LINE[shell]), at.env, columns=54, output=None)
-    terminal.seconds("")
-    found: dict[str, list[float]] = {f"{shell}, alone": [], f"{shell}, behind words": []}
-    for number in range(rounds + 1):
-        for name, words in zip(found, ("", " ".join(asked[number % len(asked)].split()[-3:])), strict=True):
-            if words:
-                terminal.seconds(words.replace("'", ""))
-            seconds = terminal.seconds("\x1bk")
-            assert "▌" in terminal.shows(), "no list:\n" + terminal.shows()
-            terminal.seconds("\x1b")
-            if words:
-                terminal.seconds("\x15")
-            if number:  # the first one warms up
-                found[name].append(seconds)
-    terminal.close()
+def press(terminal: Terminal, words: str) -> float:
+    """Return the seconds from the key to the list, behind these words, and leave the line empty."""
+    if words:
+        terminal.seconds(words)
+    seconds = terminal.seconds("\x1bk")
+    assert "▌" in terminal.shows(), "no list:\n" + terminal.shows()
+    terminal.seconds("\x1b")
+    if words:
+        terminal.seconds("\x15")
+    return seconds
+
+
+def pressing(shells: list[str], at: Home, asked: list[str], rounds: int) -> dict[str, list[float]]:
+    """Return the seconds from the key to the list, by turns: the picker itself, each shell alone and behind words."""
+    terminals = {shell: Terminal(command(shell, at, LINE[shell]), at.env, columns=54, output=None) for shell in shells}
+    for terminal in terminals.values():
+        terminal.seconds("")
+        press(terminal, "warm up")
+    found: dict[str, list[float]] = {"rekall pick by itself": []}
+    for number in range(rounds):
+        alone = picker(at)
+        found["rekall pick by itself"].append(alone.seconds(""))
+        alone.close()
+        words = " ".join(asked[number % len(asked)].replace("'", "").split()[-3:])
+        for shell, terminal in terminals.items():
+            found.setdefault(f"{shell}, alone", []).append(press(terminal, ""))
+            found.setdefault(f"{shell}, behind words", []).append(press(terminal, words))
+    for terminal in terminals.values():
+        terminal.close()
     return found
 
 
-def starting(shell: str, at: Home, rounds: int) -> dict[str, list[float]]:
-    """Return how long a start and an end of the shell take, with rekall's line and without."""
-    found: dict[str, list[float]] = {f"{shell} starts, with": [], f"{shell} starts, without": []}
+def starting(shells: list[str], at: Home, rounds: int) -> dict[str, list[float]]:
+    """Return how long a start and an end of each shell take, with rekall's line and without, by turns."""
+    found: dict[str, list[float]] = {}
     for _number in range(rounds):
-        for name, line in zip(found, (LINE[shell], ""), strict=True):
-            words = [*command(shell, at, line), "-i", "-c", "exit"]
-            begin = time.perf_counter()
-            subprocess.run(words, env=at.env, capture_output=True, stdin=subprocess.DEVNULL, start_new_session=True)
-            found[name].append(time.perf_counter() - begin)
+        for shell in shells:
+            for name, line in (("with", LINE[shell]), ("without", "")):
+                words = [*command(shell, at, line), "-i", "-c", "exit"]
+                begin = time.perf_counter()
+                subprocess.run(words, env=at.env, capture_output=True, stdin=subprocess.DEVNULL, start_new_session=True)
+                found.setdefault(f"{shell} starts, {name}", []).append(time.perf_counter() - begin)
     return found
 
 
@@ -91,7 +104,7 @@ def main() -> None:
     notes = notes_of(options.notes) if options.notes.is_dir() else []
     if not notes:
         raise SystemExit(f"{options.notes} holds no Markdown notes; name a folder with --notes")
-    found: dict[str, list[float]] = {}
+    shells = [shell for shell in LINE if shutil.which(shell)]
     with home() as at:
         at.env |= {"TERM": "xterm-256color", "PATH": f"{Path(REKALL).parent}{os.pathsep}{at.env['PATH']}"}
         at.env |= {"LC_ALL": "C.UTF-8"}
@@ -100,16 +113,7 @@ def main() -> None:
         asked = queries(20, notes)
         for text in asked:
             at.seconds([REKALL, "search", text])
-        found["rekall pick by itself"] = []
-        for _number in range(options.rounds):
-            terminal = picker(at)
-            found["rekall pick by itself"].append(terminal.seconds(""))
-            terminal.close()
-        shells = [shell for shell in LINE if shutil.which(shell)]
-        for shell in shells:
-            found |= pressing(shell, at, asked, options.rounds)
-        for shell in shells:
-            found |= starting(shell, at, options.rounds)
+        found = pressing(shells, at, asked, options.rounds) | starting(shells, at, options.rounds)
     print(f"{platform.machine()}, {os.cpu_count()} cores, {options.size:,} entries")
     print("| ms | p50 | p99 | n |\n|---|---|---|---|")
     for name, values in found.items():
