@@ -285,15 +285,11 @@ class Database(EmbeddingQueue, History, ErrorTable):
         sql = f"SELECT {rows.SELECT_ENTRY} FROM entries e WHERE {where} ORDER BY e.created_at DESC, e.id DESC LIMIT ?"
         return [rows.from_row(row) for row in self._read(sql, (*values, -1 if limit is None else limit))]
 
-    def entries_beginning(self, prefix: str, limit: int) -> list[Entry]:
-        """Return up to `limit` entries whose ids begin with `prefix`, in either case, the newest first."""
+    def ids_beginning(self, prefix: str, limit: int) -> list[str]:
+        """Return up to `limit` ids that begin with `prefix`, in either case, the highest first: our own are by time."""
+        sql = "SELECT id FROM entries WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT ?"
         spelt = dict.fromkeys((prefix, prefix.upper()))
-        condition = " OR ".join("e.id >= ? AND e.id < ?" for _spelling in spelt)
-        values = [end for spelling in spelt for end in (spelling, spelling + "\x7f")]
-        sql = (
-            f"SELECT {rows.SELECT_ENTRY} FROM entries e WHERE {condition} ORDER BY e.created_at DESC, e.id DESC LIMIT ?"
-        )
-        return [rows.from_row(row) for row in self._read(sql, (*values, limit))]
+        return [row[0] for spelling in spelt for row in self._read(sql, (spelling, spelling + "\x7f", limit))][:limit]
 
     def each(self) -> Iterator[Entry]:
         """Yield every entry in the order of ids, without holding them all."""

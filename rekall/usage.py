@@ -60,8 +60,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     Options may stand before or after the words; after `--` everything is text, `-` too. No command
     at all is command ''.
     """
-    if words and words[0] == "complete":
-        return _completion(list(words[1:]))
+    asked = list(words[1:] if words[:1] == ["--no-server"] else words)
+    if asked[:1] == ["complete"]:  # its words are another command line's: none of them is an option
+        return _completion(asked[1:])
     before, text = _split_text(words)
     general, rest = _general_options(before)
     if general.version or (general.help and not rest):

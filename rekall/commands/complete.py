@@ -69,7 +69,8 @@ def _counted(database: Database, column: str, typed: str) -> list[Choice]:
 
 def _ids(database: Database, typed: str) -> list[Choice]:
     """Return ids that begin so, the newest first, each as short as it may be written, with its title."""
-    entries = database.entries_beginning(typed, MOST)
+    keys = database.ids_beginning(typed, MOST) if typed else database.newest(None, MOST)
+    entries = database.get_many(keys)
     short = database.short_ids(entry.id for entry in entries)
     return [
         (short[entry.id] if short[entry.id].startswith(typed.upper()) else entry.id, _one_line(entry.title))
