@@ -22,7 +22,7 @@ LAYERS = (
     "error_marks error_lines likeness",
     "schema rows words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
     "old_rekall base_parts base_file db client",
-    "verify nearness embeddings ranking evidence capture exchange render",
+    "verify duplicates nearness embeddings ranking evidence capture exchange render",
     "commands commands.find commands.keep commands.move commands.pipe commands.room commands.showing commands.tend "
     "commands.serve",
     "cli __main__ door rooms embedder socket_sink pool conversation server desk screens interactive sheet picker_view "
@@ -55,6 +55,7 @@ HOMES = {
         "db",
         "verify",
         "nearness",
+        "duplicates",
         "embeddings",
     },
     "onnxruntime": {"engine"},

@@ -29,11 +29,13 @@ PLUGIN = next(
 EDITORS = {"vim": ["vim", "-Nnu", "NONE", "-i", "NONE"], "nvim": ["nvim", "-nu", "NONE", "-i", "NONE"]}
 
 pytestmark = [
-    pytest.mark.skipif(not all(map(shutil.which, ("tmux", "vim", "nvim"))), reason="tmux, vim or nvim is not installed"),
+    pytest.mark.skipif(
+        not all(map(shutil.which, ("tmux", "vim", "nvim"))), reason="tmux, vim or nvim is not installed"
+    ),
     pytest.mark.skipif(not CLIENT.exists(), reason="rekall is not installed beside this Python"),
 ]
 
-HOSTILE = "it's \"quoted\" | echo $(touch /tmp/x) `id` \\n \\<CR> <CR> %d \t tab\x1b[2Jé漢字 \r end"
+HOSTILE = 'it\'s "quoted" | echo $(touch /tmp/x) `id` \\n \\<CR> <CR> %d \t tab\x1b[2Jé漢字 \r end'
 
 
 class Editor(Tmux):
@@ -152,7 +154,7 @@ def test_an_empty_question_lists_what_was_kept_last_and_typing_narrows(editor: O
 def test_a_key_takes_what_fits_the_whole_line_however_fast_it_was_typed(editor: Open) -> None:
     vim = editor()
     vim.type("::Rekall", "Enter", ":disk is full", "Enter")
-    wait_for(lambda: "du -sh *" in vim.file.read_text() or "du -sh *" in vim.screen and "›" not in vim.screen)
+    wait_for(lambda: "du -sh *" in vim.file.read_text() or ("du -sh *" in vim.screen and "›" not in vim.screen))
     assert vim.text() == "odu -sh *ne two\nthree disk four"
 
 
@@ -235,7 +237,13 @@ def test_a_copy_goes_to_the_register_that_was_named_and_open_shows_all_of_it(edi
     vim.shows("# The disk is full", "›")
     facts = "[&filetype, &buftype, &modifiable, bufname(), getline(1, 3)]"
     shown = vim.value(facts)
-    assert shown == ["markdown", "nofile", 0, "rekall://cpp-2", ["# The disk is full", "", "bug · #disk #git · 2026-01-03 · cpp-2"]]
+    assert shown == [
+        "markdown",
+        "nofile",
+        0,
+        "rekall://cpp-2",
+        ["# The disk is full", "", "bug · #disk #git · 2026-01-03 · cpp-2"],
+    ]
     vim.command("Rekall undo")  # and nothing can be put there
     vim.shows("git reset")
     vim.type("Enter")
@@ -277,7 +285,10 @@ def test_it_fits_any_window_and_follows_its_size(size: tuple[int, int], editor: 
 def test_the_error_the_quickfix_list_is_at_is_asked_about(
     editor: Open, world: dict[str, str], make_entry: Callable[..., Entry], tmp_path: Path
 ) -> None:
-    keep(world, make_entry("memory", solution="add an include", errors=("error: implicit declaration of function 'foo'",)))
+    keep(
+        world,
+        make_entry("memory", solution="add an include", errors=("error: implicit declaration of function 'foo'",)),
+    )
     vim = editor()
     lines = [
         f"{tmp_path}/a.c:3:1: warning: unused",
@@ -303,13 +314,18 @@ def test_the_error_the_quickfix_list_is_at_is_asked_about(
 def test_an_error_whose_mark_errorformat_took_is_known_all_the_same_and_so_is_a_selection(
     editor: Open, world: dict[str, str], make_entry: Callable[..., Entry]
 ) -> None:
-    keep(world, make_entry("memory", solution="add an include", errors=("error: implicit declaration of function 'foo'",)))
+    keep(
+        world,
+        make_entry("memory", solution="add an include", errors=("error: implicit declaration of function 'foo'",)),
+    )
     vim = editor(setup='let mapleader = ","')
     vim.command("call setloclist(0, [{'type': 'E', 'lnum': 3, 'text': \"implicit declaration of function 'z'\"}])")
     vim.command("RekallFix!")
     vim.shows("add an include")
     vim.type("Escape")
-    vim.command("call setline(1, ['make', \"x.c:1: error: implicit declaration of function 'y'\", 'make: *** [x] Error 1'])")
+    vim.command(
+        "call setline(1, ['make', \"x.c:1: error: implicit declaration of function 'y'\", 'make: *** [x] Error 1'])"
+    )
     vim.type(":ggVG,rf")
     vim.shows("add an include")
     vim.type("Escape")
@@ -317,12 +333,14 @@ def test_an_error_whose_mark_errorformat_took_is_known_all_the_same_and_so_is_a_
     vim.is_calm()
 
 
-def test_a_selection_is_kept_with_its_place_and_comes_back_as_it_was(editor: Open, world: dict[str, str], tmp_path: Path) -> None:
+def test_a_selection_is_kept_with_its_place_and_comes_back_as_it_was(
+    editor: Open, world: dict[str, str], tmp_path: Path
+) -> None:
     text = f"a = 1\n\tif b: {HOSTILE}".replace("\r", "").replace("\x1b", "") + "\n````\n-c x\n"
     (tmp_path / "file.txt").write_text(f"a = 1{text[5:]}")
     vim = editor(setup='let mapleader = ","')
     vim.command("set filetype=python")
-    vim.command("1,4RekallAdd snippet -- a \"title\" | with $(id) <CR>")
+    vim.command('1,4RekallAdd snippet -- a "title" | with $(id) <CR>')
     vim.shows("rekall: kept 01")
     (entry,) = kept(world)
     place = str(tmp_path / "file.txt")
@@ -428,14 +446,16 @@ def test_a_rekall_that_is_not_there_is_told_in_a_line(editor: Open) -> None:
     vim = editor(setup="let g:rekall_command = 'rekall-not-there'")
     for command in ("Rekall disk", "1RekallFix", "1RekallAdd til x"):
         vim.command(command)
-        vim.shows("'rekall-not-there' cannot be run")
+        vim.shows("'rekall-not-there' cannot be")
         vim.type("Escape")
         vim.shows("one two", "›")
     vim.is_calm()
 
 
 @pytest.mark.parametrize(
-    "env", [{"REKALL_NO_SERVER": "1"}, {"XDG_RUNTIME_DIR": "/proc/1", "TMPDIR": "/proc/1"}], ids=["no server", "nowhere"]
+    "env",
+    [{"REKALL_NO_SERVER": "1"}, {"XDG_RUNTIME_DIR": "/proc/1", "TMPDIR": "/proc/1"}],
+    ids=["no server", "nowhere"],
 )
 def test_without_a_server_it_finds_the_same(env: dict[str, str], editor: Open) -> None:
     vim = editor(**env)
@@ -505,7 +525,7 @@ def test_an_encoding_that_is_not_utf_8_gets_the_text_in_its_own(
 
 
 def test_compatible_vim_loads_it_without_a_word(world: dict[str, str], tmp_path: Path) -> None:
-    vim = Editor("vim", world, tmp_path, (80, 24), "set compatible")
+    vim = Editor("vim", world, tmp_path, (80, 24), "set compatible shortmess=atI")
     try:
         vim.command("Rekall disk full")
         vim.shows("du -sh")
@@ -524,7 +544,7 @@ def sources() -> dict[str, str]:
 def test_every_message_is_also_in_french_and_nothing_else_is() -> None:
     code = "".join(sources().values())
     used = {text.replace("''", "'") for text in re.findall(r"rekall#text#_\('((?:[^']|'')+)'\)", code)}
-    catalogue = code[code.index("let s:FRENCH = {") : code.index("\" Return a message in the language")]
+    catalogue = code[code.index("let s:FRENCH = {") : code.index('" Return a message in the language')]
     assert set(re.findall(r"^      \\ '((?:[^']|'')+)':", catalogue, re.MULTILINE)) == used
 
 
