@@ -1,9 +1,9 @@
 """Where to tell that two entries say the same: how often real notes would be told of, and how often a copy is found.
 
-    python tests/eval/duplicates.py FOLDER [--sample N]
+    rekall --db BASE import FOLDER; python tests/eval/duplicates.py BASE [--sample N]
 
-FOLDER holds Markdown notes that one person kept apart on purpose, so a pair among them is a false notice, or nearly. Copies are
-made of N of them: the words of the title in another order, a fifth of the content's words left out, the first half alone.
+FOLDER holds notes that one person kept apart on purpose, so a pair among them is a false notice, or nearly. Copies are made of
+N of them: the words of the title in another order, a fifth of the content's words left out, the first half alone.
 Prints, for each threshold, the share of notes with a neighbour at or above it, and of each kind of copy that is found.
 """
 
@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from rekall.config import DEFAULT_MODEL
+from rekall.db import Database
 from rekall.duplicates import mean_rows
 from rekall.engine import load_engine
-from rekall.exchange import read_source
-from rekall.vectors import Matrix
 
 THRESHOLDS = (0.80, 0.85, 0.88, 0.90, 0.92, 0.95)
 
@@ -44,25 +43,26 @@ def halved(title: str, content: str, _chance: random.Random) -> tuple[str, str]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("base", type=Path)
     parser.add_argument("--sample", type=int, default=200, metavar="N")
     options = parser.parse_args()
     engine, chance = load_engine(DEFAULT_MODEL), random.Random(7)
-
-    def vector(title: str, content: str) -> Matrix:
-        rows: Matrix = mean_rows(engine.encode_document(title, content), [0])[0]
-        return rows
-
-    entries = [found.entry for found in read_source(options.folder) if found.entry]
-    notes = [(entry.title, entry.body()) for entry in entries]
-    rows = np.stack([vector(*note) for note in notes])
-    near = rows @ rows.T
+    with Database(options.base) as database:
+        ids, rows = database.get_all_vectors_batch(DEFAULT_MODEL)
+        keys, starts = np.unique(ids, return_index=True)
+        starts.sort()
+        keys = [ids[start] for start in starts]
+        entries = {entry.id: entry for entry in database.get_many(keys)}
+    notes = [entries[key] for key in keys]
+    means = mean_rows(rows, starts.tolist())
+    near = means @ means.T
     np.fill_diagonal(near, -1)
     chosen = chance.sample(range(len(notes)), min(options.sample, len(notes)))
-    copies = {
-        make.__name__: np.array([vector(*make(*notes[n], chance)) @ rows[n] for n in chosen])
-        for make in (shuffled, thinned, halved)
-    }
+    copies = {}
+    for make in (shuffled, thinned, halved):
+        texts = [make(notes[n].title, notes[n].body(), chance) for n in chosen]
+        made = np.stack([mean_rows(engine.encode_document(*text), [0])[0] for text in texts])
+        copies[make.__name__] = np.einsum("ij,ij->i", made, means[chosen])
     print("threshold  notes told of  pairs  " + "  ".join(copies))
     for least in THRESHOLDS:
         told, pairs = (near.max(axis=1) >= least).mean(), int((near >= least).sum() // 2)
