@@ -14,7 +14,7 @@ import numpy as np
 from rekall.vector_index import VectorIndex
 from rekall.vectors import Matrix, cosines, unit_rows
 
-# The cosine from which two entries are told of (docs/commands.md, Duplicates; figures: python tests/eval/duplicates.py BASE).
+# The cosine from which two entries are told of: docs/commands.md, Duplicates; tests/eval/duplicates.py.
 ALIKE = 0.90
 # Neighbours of an entry that are compared with it; of more that say the same, some pair still names each.
 _NEIGHBOURS = 8
