@@ -83,6 +83,11 @@ class LinkTable(Part):
         )
         return [Link(*row) for row in self._read(sql, {"key": key})]
 
+    def superseded_pairs(self) -> set[frozenset[str]]:
+        """Return the pairs of entries of which one replaced the other."""
+        rows = self._read("SELECT source_id, target_id FROM links WHERE relation = 'supersedes'", ())
+        return {frozenset(row) for row in rows}
+
     def links_from(self, key: str) -> list[Link]:
         """Return the links from `key`, in a fixed order."""
         return [link for link in self.links_of(key) if link.source == key]

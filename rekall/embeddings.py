@@ -15,6 +15,7 @@ import numpy as np
 from rekall.base_parts import Pending
 from rekall.cache import EmbeddingCache
 from rekall.db import Database
+from rekall.duplicates import ALIKE, Pair, mean_rows, near_pairs
 from rekall.engine import RECIPE, Engine
 from rekall.errors import ModelUnavailable, RekallError
 from rekall.language import _
@@ -34,6 +35,8 @@ ERRORS_READ = 500
 BATCH = 25
 # Passages fetched beyond what so many entries usually have, as a factor.
 SPARE = 1.125
+# Neighbours by their best passage among which an entry that says the same is looked for.
+TWINS = 20
 # Queries of a process that sqlite-vec answers before the vectors are read into memory.
 COLD_QUERIES = 3
 
@@ -86,6 +89,31 @@ class EmbeddingService:
         near = self._nearest(query, max(k, POOL) + 1, filters)
         near.pop(key, None)
         return by_meaning(near)[:k]
+
+    def find_duplicates(self, check: Callable[[], None] = lambda: None) -> list[Pair]:
+        """Return the pairs of entries that may say the same, nearest first; entries without a vector are left out.
+
+        `check` is called now and then, and may raise. Cost: a search for each entry.
+        """
+        index = self._resident.index_at(self._database)
+        held, rows, starts = index.gather(sorted(set(index.ids)))
+        return near_pairs(held, mean_rows(rows, starts), self._backend, check=check)
+
+    def find_twin(self, key: str) -> Pair | None:
+        """Return the nearest entry that may say the same as `key`, if there is one, as the pair's other.
+
+        Raises EntryNotFound, ModelUnavailable.
+        """
+        own = mean_rows(self._entry_vectors(key), [0])[0]
+        source = self._source()
+        near = self._nearest(own, TWINS, Filters(status="active"), source)
+        near.pop(key, None)
+        if not near:
+            return None
+        held, rows, starts = source.vectors(near)
+        scores = cosines(mean_rows(rows, starts), own).tolist()
+        pairs = [Pair(key, other, score) for other, score in zip(held, scores, strict=True) if score >= ALIKE]
+        return min(pairs, key=lambda pair: (-pair.cosine, pair.other), default=None)
 
     def hybrid_search(
         self, text: str, k: int = 10, filters: Filters | None = None, is_typing: bool = False

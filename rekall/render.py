@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
@@ -206,6 +207,20 @@ def explanation(hit: Hit) -> str:
     if hit.cosine is None:
         parts.append(_("meaning not compared"))
     return " · ".join(parts)
+
+
+def pair_lines(pairs: Sequence[tuple[Entry, Entry, float]], short: Mapping[str, str], terminal: Terminal) -> list[str]:
+    """Return pairs of entries and their cosines: two lines a pair, the cosine before the first."""
+    every = [entry for one, other, _cosine in pairs for entry in (one, other)]
+    narrower = replace(terminal, width=max(8, terminal.width - 7))
+    lines = entry_lines(every, short, narrower)
+    heads = [head for _one, _other, cosine in pairs for head in (f"{cosine:.3f}", "     ")]
+    return [f"{head}  {line}" for head, line in zip(heads, lines, strict=True)]
+
+
+def pair_object(one: Entry, other: Entry, cosine: float) -> dict[str, Any]:
+    """Return a pair of entries as a JSON object."""
+    return {"cosine": cosine, "entries": [hit_object(Hit(entry.id, cosine), entry, False) for entry in (one, other)]}
 
 
 def hit_object(hit: Hit, entry: Entry, explain: bool) -> dict[str, Any]:

@@ -389,6 +389,11 @@ def _similar(parser: argparse.ArgumentParser) -> None:
     _formats(parser)
 
 
+def _duplicates(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-n", "--limit", type=_count, default=10, metavar="N", help=_("at most N pairs (10)"))
+    _json(parser)
+
+
 def _list(parser: argparse.ArgumentParser) -> None:
     _filters(parser)
     parser.add_argument("--status", choices=("active", "obsolete"), help=_("only with this status"))
@@ -525,6 +530,7 @@ COMMANDS = (
     Command("pick", _FIND, _n("find as you type, and take one"), _pick, is_interactive=True),
     Command("repl", _FIND, _n("search, look and change, line by line"), _repl, is_interactive=True),
     Command("similar", _FIND, _n("find entries like this one"), _similar),
+    Command("duplicates", _FIND, _n("list pairs of entries that may say the same"), _duplicates),
     Command("show", _FIND, _n("show an entry whole"), _show),
     Command("list", _FIND, _n("list entries, newest first"), _list),
     Command("add", _KEEP, _n("keep something new; prints its id"), _add, writes=True),

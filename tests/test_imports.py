@@ -23,7 +23,7 @@ LAYERS = (
     "schema rows typos words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
     "old_rekall history_schema mending migrations base_parts base_trust history error_table backups base_file db "
     "client",
-    "verify repair restoring nearness embeddings ranking evidence capture exchange render",
+    "verify duplicates repair restoring nearness embeddings ranking evidence capture exchange render",
     "commands commands.editor commands.answering commands.complete commands.find commands.keep commands.move "
     "commands.pick commands.pipe commands.room commands.safety commands.showing commands.tend commands.serve "
     "commands.back",
@@ -57,6 +57,7 @@ HOMES = {
         "db",
         "verify",
         "nearness",
+        "duplicates",
         "embeddings",
     },
     "onnxruntime": {"engine"},

@@ -17,7 +17,7 @@ from rekall.protocol import Request, Response
 __all__ = ["Room", "run"]
 
 _MODULE_OF = {
-    **dict.fromkeys(("search", "similar", "show", "list"), "find"),
+    **dict.fromkeys(("search", "similar", "duplicates", "show", "list"), "find"),
     **dict.fromkeys(("add", "edit", "tag", "link", "unlink", "delete"), "keep"),
     **dict.fromkeys(("import", "export"), "move"),
     **dict.fromkeys(("backup", "restore", "undo", "history"), "back"),

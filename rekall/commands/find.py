@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from rekall.commands.pipe import search_piped
 from rekall.commands.room import Room
@@ -14,7 +14,10 @@ from rekall.language import _
 from rekall.protocol import Request, Response
 from rekall.query import Filters
 from rekall.ranking import Hit
-from rekall.render import entry_lines, entry_text, hit_object, tsv_line
+from rekall.render import entry_lines, entry_text, hit_object, pair_lines, pair_object, tsv_line
+
+if TYPE_CHECKING:
+    from rekall.duplicates import Pair
 
 # A query longer than this is a pasted document; its beginning says what it is about.
 MAX_QUERY_BYTES = 1_000_000
@@ -84,6 +87,31 @@ def similar_(room: Room, request: Request, response: Response) -> None:
     room.catch_up(LONGEST_CAUGHT_UP)
     hits = room.service.find_similar(key, request.options.limit, filters_of(request))
     show_hits(room, request, response, hits, {"similar": key})
+
+
+def duplicates_(room: Room, request: Request, response: Response) -> None:
+    """List pairs of entries that may say the same, nearest first, but for those of which one replaced the other."""
+    options, database = request.options, room.reading()
+    pairs: list[Pair] = []
+    if not database.is_empty():
+        from rekall.embeddings import LONGEST_CAUGHT_UP
+
+        room.catch_up(LONGEST_CAUGHT_UP)
+        settled = database.superseded_pairs()
+        found = room.service.find_duplicates(room.check_wanted)
+        pairs = [pair for pair in found if frozenset((pair.one, pair.other)) not in settled][: options.limit]
+    keys = dict.fromkeys(key for pair in pairs for key in (pair.one, pair.other))
+    entries = {entry.id: entry for entry in database.get_many(list(keys))}
+    pairs = [pair for pair in pairs if pair.one in entries and pair.other in entries]  # one may be gone meanwhile
+    if not pairs:
+        response.status = NOTHING_FOUND
+    both = [(entries[pair.one], entries[pair.other], pair.cosine) for pair in pairs]
+    if options.json:
+        response.json({"pairs": [pair_object(*pair) for pair in both]})
+        return
+    short = database.short_ids(entries)
+    for line in pair_lines(both, short, request.terminal):
+        response.data(line)
 
 
 def show_(room: Room, request: Request, response: Response) -> None:

@@ -9,15 +9,19 @@ from rekall.capture import edited, new_entry, read_markdown, split_tags, to_mark
 from rekall.commands.editor import in_editor
 from rekall.commands.room import Room
 from rekall.entry import Entry, Link, clean_text, one_line
-from rekall.errors import NOTHING_FOUND, ModelUnavailable, UsageError
+from rekall.errors import NOTHING_FOUND, ModelUnavailable, RekallError, UsageError
 from rekall.language import _, plural
 from rekall.protocol import Request, Response
 from rekall.redact import Secret, screened
-from rekall.render import plain
+from rekall.render import fitted, plain
 
 if TYPE_CHECKING:
     from rekall.db import Database
 
+# An entry longer than this is embedded behind the warm process's answer, and not compared: it takes more than 50 ms.
+SHORT_CHARACTERS = 1500
+# As much of a title as a notice names.
+TITLE_COLUMNS = 60
 MAX_CONTENT_BYTES = 64 * 1024 * 1024
 # Secrets left out that are named one by one; the rest is counted.
 SHOWN_SECRETS = 5
@@ -48,7 +52,29 @@ def add_(room: Room, request: Request, response: Response) -> None:
         entry = new_entry(_screened(request, response, fields))
         _add_once(room, entry)
     response.data(entry.id)
-    response.after.append(lambda: embed_quietly(room, response))
+    if not room.household.is_warm:
+        response.after.append(lambda: embed_quietly(room, response))
+        response.after.append(lambda: _tell_of_twin(room, response, entry))
+    elif room.household.models.is_loaded and len(entry.body()) <= SHORT_CHARACTERS:
+        embed_quietly(room, response, 1)
+        _tell_of_twin(room, response, entry)
+
+
+def _tell_of_twin(room: Room, response: Response, entry: Entry) -> None:
+    """Say that another entry may say the same. Nothing that fails here is worth a word: the entry is kept."""
+    try:
+        twin = room.service.find_twin(entry.id)
+        other = room.reading().get(twin.other) if twin else None
+    except RekallError:
+        return
+    if other:
+        response.note(
+            _("much like {id}: {title}; if the new one replaces it: rekall link {new} {id} -r supersedes").format(
+                id=room.reading().short_ids([other.id])[other.id],
+                new=room.reading().short_ids([entry.id])[entry.id],
+                title=fitted(" ".join(plain(other.title).split()), TITLE_COLUMNS),
+            )
+        )
 
 
 def _add_once(room: Room, entry: Entry) -> None:
@@ -92,11 +118,14 @@ def _draft(fields: Mapping[str, Any]) -> Entry:
     return Entry(**{"id": "draft", **fields, **lists})
 
 
-def embed_quietly(room: Room, response: Response) -> None:
-    """Embed what waits. The entry is kept and found by words even if that fails."""
+def embed_quietly(room: Room, response: Response, count: int | None = None) -> None:
+    """Embed what waits, or the newest `count` of it. The entry is kept and found by words even if that fails."""
     try:
         room.be_quiet()
-        room.catch_up()
+        if count is None:
+            room.catch_up()
+        else:
+            room.embed_some(count)
     except ModelUnavailable as error:
         response.note(_("kept; found by words only until the model works: {reason}").format(reason=error))
 

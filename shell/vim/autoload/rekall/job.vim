@@ -10,7 +10,8 @@ set cpoptions&vim
 let s:PATIENCE = 3000
 let s:keeping = []
 
-" Run `rekall` with `words` and give it `input` on stdin ('' for none). Done(status, output, errors) is called once, later.
+" Run `rekall` with `words` and give it `input` on stdin ('' for none). Done(status, output, errors) is called once, later;
+" the output is UTF-8 whatever the editor's encoding is, which json_decode() wants.
 " Options: `keeps`: it writes; the editor's end does not end it. Return the job; stop it with rekall#job#stop().
 function! rekall#job#run(words, input, Done, ...) abort
   let job = {'Done': a:Done, 'out': [], 'errors': [], 'open': 1, 'keeps': a:0 && a:1}
@@ -106,7 +107,7 @@ function! s:end(job, status, output, errors) abort
   call s:forget(a:job)
   if a:job.open
     let a:job.open = 0
-    call a:job.Done(a:status, rekall#text#native(a:output), rekall#text#native(a:errors))
+    call a:job.Done(a:status, a:output, rekall#text#native(a:errors))
   endif
 endfunction
 

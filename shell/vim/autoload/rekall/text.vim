@@ -12,7 +12,7 @@ let s:FRENCH = {
       \ 'Type: ': 'Type : ',
       \ 'copied': 'copié',
       \ 'kept %s': 'gardé : %s',
-      \ 'no entry answers this error': 'aucune fiche ne répond à cette erreur',
+      \ 'no entry answers this error': 'aucune entrée ne répond à cette erreur',
       \ 'not in the command-line window': 'pas dans la fenêtre de ligne de commande',
       \ 'nothing found': 'rien trouvé',
       \ 'nothing kept': 'rien n''a été gardé',
