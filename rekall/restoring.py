@@ -90,7 +90,7 @@ def _readable(base: Path) -> int | None:
             found = database.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             return database.revision() if found == "ok" else None
     except BaseRefused as error:
-        if _is_sqlite(base) and "newer" not in str(error):
+        if error.__cause__ is None:  # another program's, or a newer rekall's
             raise
         return None
     except RekallError as error:
@@ -99,11 +99,6 @@ def _readable(base: Path) -> int | None:
         return None
     except Exception:  # damage shows in many ways; the file is kept
         return None
-
-
-def _is_sqlite(base: Path) -> bool:
-    with base.open("rb") as file:
-        return file.read(16) == b"SQLite format 3\x00"
 
 
 def _replace(base: Path, ready: Path, keep_backup: bool) -> Path | None:

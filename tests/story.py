@@ -16,7 +16,19 @@ from rekall.verify import verify
 
 Titles = frozenset[str]
 
-KINDS = ("add",) * 5 + ("edit", "edit", "delete", "undo", "undo", "import", "bulk", "rebuild", "repair", "backup", "restore")
+KINDS = ("add",) * 5 + (
+    "edit",
+    "edit",
+    "delete",
+    "undo",
+    "undo",
+    "import",
+    "bulk",
+    "rebuild",
+    "repair",
+    "backup",
+    "restore",
+)
 
 
 @dataclass(frozen=True)

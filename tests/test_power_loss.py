@@ -14,7 +14,7 @@ from random import Random
 
 import pytest
 from faults import Trace, library, with_faults
-from story import KINDS, Story, Titles, held
+from story import Story, Titles, held
 from warm import Cold, Warm, rounds, serve
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(7200)]
@@ -25,7 +25,9 @@ def preload(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library(tmp_path_factory.mktemp("faults"))
 
 
-def told(rekall: Cold | Warm, story: Story, trace: Trace, env: dict[str, str], steps: int) -> list[tuple[Titles, Titles]]:
+def told(
+    rekall: Cold | Warm, story: Story, trace: Trace, env: dict[str, str], steps: int
+) -> list[tuple[Titles, Titles]]:
     """Do as many steps, and return what the base held before and after each."""
     states = []
     for number in range(steps):
@@ -57,9 +59,7 @@ def check(trace: Trace, states: list[tuple[Titles, Titles]], base: Path, cuts: i
 
 
 @pytest.mark.parametrize("door", ["cold", "warm"])
-def test_a_power_cut_loses_nothing_that_was_acknowledged(
-    warm: Warm, preload: Path, tmp_path: Path, door: str
-) -> None:
+def test_a_power_cut_loses_nothing_that_was_acknowledged(warm: Warm, preload: Path, tmp_path: Path, door: str) -> None:
     rekall = warm.cold if door == "cold" else warm
     folder = warm.base.parent
     folder.mkdir(parents=True)
@@ -69,12 +69,12 @@ def test_a_power_cut_loses_nothing_that_was_acknowledged(
     story.work = tmp_path / "work"
     story.work.mkdir()
     server = serve(warm, **env) if door == "warm" else None
-    states = told(rekall, story, trace, env, rounds(14, 40, 150))
+    states = told(rekall, story, trace, env, rounds(8, 40, 150))
     if server:
         assert server.poll() is None, "another server was started, and nothing of it noted"
         server.kill()
         server.wait()
-    check(trace, states, warm.base, rounds(60, 400, 4000), tmp_path)
+    check(trace, states, warm.base, rounds(25, 400, 4000), tmp_path)
 
 
 def test_the_log_is_on_the_disk_before_an_add_is_acknowledged_and_so_is_its_name(
