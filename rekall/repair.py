@@ -184,7 +184,7 @@ def _save_rows(base: Path, ready: Path) -> int:
     count = 0
     whole = ready.with_name("whole.db")
     _lengthen(base, whole)
-    with closing(_opened(whole)) as connection, Database(ready) as saved, saved.deed():
+    with closing(_opened(whole, base)) as connection, Database(ready) as saved, saved.deed():
         for values in _rows_of(connection, "entries", FIELDS):
             with suppress(RekallError):
                 saved.add(_entry(values))
@@ -215,9 +215,9 @@ def _lengthen(base: Path, target: Path) -> None:
             os.truncate(target, wanted)
 
 
-def _opened(base: Path) -> Any:
+def _opened(copy: Path, base: Path) -> Any:
     try:
-        return open_file(base)[0]
+        return open_file(copy)[0]
     except Exception as error:
         raise BaseUnusable(
             _("nothing of {path} can be read ({error}); it stays as it is").format(path=base, error=error)

@@ -67,6 +67,9 @@ def restore(base: Path, source: Path, keep_backup: bool = True) -> Restored:
 def _made_ready(source: Path, ready: Path) -> int:
     """Copy `source`, and return how many entries it holds. Raises if it is no base, or damaged itself."""
     copy_base(source, ready, check=True)
+    with closing(open_file(ready)[0]) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+            raise BaseRefused(_("{path} is empty; name a backup of a base").format(path=source))
     try:
         with Database(ready) as database:  # carried over, if an earlier rekall wrote it
             count = database.count()
