@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from struct import unpack
 from typing import Protocol
 
 from rekall import backups, migrations, old_rekall, schema
@@ -71,6 +72,26 @@ def _check_not_emptied(path: Path) -> None:
                 path=path, way_back=way_back(path)
             )
         )
+
+
+def lost_pages(path: Path) -> int:
+    """Return how many pages a log held that was removed before SQLite had copied them into the base; 0 as a rule.
+
+    The shared memory beside the base tells: it outlives processes that were killed. Layout: sqlite.org/walformat.html.
+    Must be asked before the base is opened, for opening it begins a new log.
+    """
+    log, memory = (path.with_name(path.name + end) for end in ("-wal", "-shm"))
+    try:
+        if log.exists() or not memory.exists():
+            return 0
+        with memory.open("rb") as file:
+            head = file.read(100)
+    except OSError:
+        return 0
+    if len(head) < 100 or head[:48] != head[48:96] or log.exists():
+        return 0
+    (frames,), (copied,) = unpack("=I", head[16:20]), unpack("=I", head[96:100])
+    return max(0, frames - copied) if path.exists() else 0
 
 
 def way_back(path: Path | None) -> str:

@@ -82,8 +82,10 @@ class Database(EmbeddingQueue, History, ErrorTable):
         self._touched: set[str] = set()
         self._depth = 0
         with readable_errors(path):
+            self.lost_pages = 0  # of a log that was removed while it was needed: see base_file.lost_pages
             if path is not None:
                 base_file.prepare(path)
+                self.lost_pages = base_file.lost_pages(path)
             self._connection, self.is_read_only = open_file(path) if path else (_connect(":memory:"), False)
             try:
                 self.file = base_file.identity(path) or object()
@@ -93,6 +95,8 @@ class Database(EmbeddingQueue, History, ErrorTable):
                 self.words = Words(self.connection, lambda: cast(schema.Connection, _connect(":memory:")))
                 if self.backup_before_migration:
                     self.read_errors()
+                if self.lost_pages and not self.is_read_only:
+                    self._remember_loss()
             except BaseException:
                 self._connection.close()
                 raise
@@ -107,6 +111,11 @@ class Database(EmbeddingQueue, History, ErrorTable):
         """Close the file; the last one out folds the write-ahead log into it."""
         self.words.close()
         self._connection.close()
+
+    def _remember_loss(self) -> None:
+        """Note in the base that its log is gone, until somebody has had it repaired or restored."""
+        with self.transaction():
+            self._connection.execute("INSERT OR REPLACE INTO state VALUES ('lost_pages', ?)", (self.lost_pages,))
 
     @property
     def in_transaction(self) -> bool:

@@ -6,6 +6,8 @@ cannot follow the pages is set aside, its readable rows in a new one. Each repai
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -68,6 +70,7 @@ def _mend(database: Database, model: str) -> None:
     connection = database.connection
     with database.transaction():
         mending.mend(connection)
+        connection.execute("DELETE FROM state WHERE key = 'lost_pages'")
         connection.execute("INSERT OR IGNORE INTO state VALUES ('revision', 0)")
         connection.execute("INSERT OR REPLACE INTO state VALUES ('deed', 0), ('undoes', 0)")
         connection.execute(
@@ -179,7 +182,9 @@ def _saved(base: Path) -> Repaired:
 
 def _save_rows(base: Path, ready: Path) -> int:
     count = 0
-    with closing(_opened(base)) as connection, Database(ready) as saved, saved.deed():
+    whole = ready.with_name("whole.db")
+    _lengthen(base, whole)
+    with closing(_opened(whole, base)) as connection, Database(ready) as saved, saved.deed():
         for values in _rows_of(connection, "entries", FIELDS):
             with suppress(RekallError):
                 saved.add(_entry(values))
@@ -194,9 +199,25 @@ def _save_rows(base: Path, ready: Path) -> int:
     return count
 
 
-def _opened(base: Path) -> Any:
+def _lengthen(base: Path, target: Path) -> None:
+    """Copy a base with its log; what it lacks at its end is made up of zeros, or SQLite would open none of it."""
+    shutil.copyfile(base, target)
+    log = base.with_name(f"{base.name}-wal")
+    if log.exists():
+        shutil.copyfile(log, target.with_name(f"{target.name}-wal"))
+    with target.open("rb") as file:
+        head = file.read(32)
+    if len(head) == 32:
+        page = int.from_bytes(head[16:18], "big")
+        pages = int.from_bytes(head[28:32], "big")  # sqlite.org/fileformat.html
+        wanted = (65536 if page == 1 else page) * pages
+        if target.stat().st_size < wanted <= target.stat().st_size + (1 << 34):
+            os.truncate(target, wanted)
+
+
+def _opened(copy: Path, base: Path) -> Any:
     try:
-        return open_file(base)[0]
+        return open_file(copy)[0]
     except Exception as error:
         raise BaseUnusable(
             _("nothing of {path} can be read ({error}); it stays as it is").format(path=base, error=error)

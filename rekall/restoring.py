@@ -67,6 +67,9 @@ def restore(base: Path, source: Path, keep_backup: bool = True) -> Restored:
 def _made_ready(source: Path, ready: Path) -> int:
     """Copy `source`, and return how many entries it holds. Raises if it is no base, or damaged itself."""
     copy_base(source, ready, check=True)
+    with closing(open_file(ready)[0]) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+            raise BaseRefused(_("{path} is empty; name a backup of a base").format(path=source))
     try:
         with Database(ready) as database:  # carried over, if an earlier rekall wrote it
             count = database.count()
@@ -90,7 +93,7 @@ def _readable(base: Path) -> int | None:
             found = database.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             return database.revision() if found == "ok" else None
     except BaseRefused as error:
-        if _is_sqlite(base) and "newer" not in str(error):
+        if error.__cause__ is None:  # another program's, or a newer rekall's
             raise
         return None
     except RekallError as error:
@@ -99,11 +102,6 @@ def _readable(base: Path) -> int | None:
         return None
     except Exception:  # damage shows in many ways; the file is kept
         return None
-
-
-def _is_sqlite(base: Path) -> bool:
-    with base.open("rb") as file:
-        return file.read(16) == b"SQLite format 3\x00"
 
 
 def _replace(base: Path, ready: Path, keep_backup: bool) -> Path | None:

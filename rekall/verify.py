@@ -98,6 +98,9 @@ def _state(connection: schema.Connection) -> Iterator[Finding]:
     ).fetchone()[0]
     if not isinstance(found.get("revision"), int) or found["revision"] < newest:
         yield Finding("state", _("the count of changes is missing or too small; run rekall index verify --repair"))
+    if found.get("lost_pages"):
+        text = _("the log beside the base was removed with {count} pages in it: what was written last is gone")
+        yield Finding("file", text.format(count=found["lost_pages"]))
     if found.get("deed") or found.get("undoes"):
         yield Finding("state", _("a deed was never ended; run rekall index verify --repair"))
 

@@ -232,6 +232,9 @@ class Room:
         self._database = Database(self.base.path if there else None, on_change=self._changed)
         self._database.keep_history_days = self.config.number("history.keep_days")
         self._opened = identity(self.base.path) if there else None
+        if self._database.lost_pages:
+            lost = _("the log beside base {path} was removed: what was written last is gone; see: rekall index verify")
+            self.note(lost.format(path=self.base.path))
         if self._database.backup_before_migration:
             self.rotate_backups()
             self.note(

@@ -105,8 +105,9 @@ def _findings(room: Room) -> tuple[list[Finding], dict[str, Any]]:
     except Exception as error:  # a damaged file may fail anywhere; that is a finding
         if isinstance(error, RekallError) and "busy" in str(error.__cause__ or "").lower() + str(error):
             raise
-        said = [] if "findings" not in locals() else findings
-        return said or [Finding("file", " ".join(str(error).split()))], {}
+        back = way_back(room.base.path)
+        said = " ".join(str(error).split())
+        return [Finding("file", said), *([] if back in said else [Finding("file", back)])], {}
 
 
 def _repair(room: Room, request: Request, response: Response, findings: list[Finding]) -> None:
