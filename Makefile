@@ -7,6 +7,7 @@
 # make bench-keys  time the picker's keys beside fzf: make bench-keys NOTES=folder of Markdown
 # make shots   take the pictures of the documentation again
 # make model   build the embedded model again and compare it with the committed one
+# make dist    the source distribution and the wheels for Linux, into dist/
 # make clean   remove what these targets made
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ VENV := .venv
 DEMO := .demo
 BIN := $(VENV)/bin
 
-.PHONY: demo test torture eval bench-kernel bench-latency bench-keys shots model messages clean
+.PHONY: demo test torture eval bench-kernel bench-latency bench-keys shots model dist messages clean
 
 demo: $(DEMO)/venv/installed
 	@sh demo/run.sh $(DEMO)
@@ -66,6 +67,11 @@ model:
 	.venv-minilm/bin/python -m pip install --quiet --disable-pip-version-check -r ext/minilm/requirements.txt
 	.venv-minilm/bin/python ext/minilm/make.py --check
 
+dist:
+	$(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check -r packaging/requirements.txt
+	.venv-dist/bin/python packaging/dist.py $(ARCH)
+
 # The catalogues: English is in the code, French in rekall/locale/fr.
 messages: $(VENV)/installed
 	$(BIN)/pybabel -q extract -k _n -k plural:1,2 --no-wrap --no-location --sort-output --omit-header -o rekall/locale/rekall.pot rekall
@@ -77,4 +83,4 @@ messages: $(VENV)/installed
 	$(BIN)/pybabel -q compile -D rekall -d rekall/locale
 
 clean:
-	rm -rf $(VENV) .venv-minilm $(DEMO) build dist *.egg-info
+	rm -rf $(VENV) .venv-minilm .venv-dist $(DEMO) build dist *.egg-info

@@ -11,6 +11,7 @@ script. Where it cannot be compiled a Python script has its name and does the sa
 import os
 import re
 import sys
+import sysconfig
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -67,6 +68,8 @@ class build_command(build_scripts):
         compiler.link_executable(objects, command.name, output_dir=str(command.parent), extra_postargs=strip)
 
 
+# One binary for every Python from 3.11 on; a free-threaded one has no stable ABI, and gets a binary of its own.
+is_stable = not sysconfig.get_config_var("Py_GIL_DISABLED")
 flags = ["-O3", "-ffp-contract=off", *os.environ.get("REKALL_CFLAGS", "").split()]
 kernel = Extension(
     "rekall._topk",
@@ -74,6 +77,8 @@ kernel = Extension(
     include_dirs=["ext"],
     depends=["ext/topk.h"],
     extra_compile_args=flags,
+    define_macros=[("Py_LIMITED_API", "0x030B0000")] if is_stable else [],
+    py_limited_api=is_stable,
 )
 extensions = cythonize([kernel], build_dir="build/cython")
 for extension in extensions:
@@ -82,4 +87,5 @@ setup(
     ext_modules=extensions,
     scripts=CLIENT,  # build_command decides what they become
     cmdclass={"build_scripts": build_command},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if is_stable else {},
 )

@@ -2,11 +2,13 @@
 #include "topk.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define HAVE_X86 1
+#include <cpuid.h>
 #include <immintrin.h>
 #define AVX2 __attribute__((target("avx2,fma")))
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")))
@@ -692,15 +694,38 @@ static const way WAYS[TOPK_PATHS] = {
 #endif
 };
 
+#ifdef HAVE_X86
+/* What the processor has, and what the system saves of it when it changes processes (XCR0).
+ *
+ * Not __builtin_cpu_supports: it asks the compiler's run-time library, and zig's (0.17) knows no processor at all,
+ * without a word. */
+static int best_x86(void) {
+    enum { FMA = 1 << 12, OSXSAVE = 1 << 27, AVX = 1 << 28 };           /* leaf 1, ecx */
+    enum { HAS_AVX2 = 1 << 5, F = 1 << 16, DQ = 1 << 17, BW = 1 << 30 }; /* leaf 7, ebx */
+    const unsigned vl = 1u << 31, vnni = 1u << 11;                      /* leaf 7, ebx and ecx */
+    const unsigned ymm = 0x6, zmm = 0xe6;                               /* XCR0 */
+    unsigned eax, ebx, ecx, edx, saved;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return TOPK_SCALAR;
+    if ((ecx & (FMA | OSXSAVE | AVX)) != (FMA | OSXSAVE | AVX)) return TOPK_SCALAR;
+    __asm__ volatile("xgetbv" : "=a"(saved), "=d"(edx) : "c"(0));
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return TOPK_SCALAR;
+    if ((saved & ymm) != ymm || !(ebx & HAS_AVX2)) return TOPK_SCALAR;
+    const unsigned needed = F | DQ | BW | vl;
+    return (saved & zmm) == zmm && (ebx & needed) == needed && (ecx & vnni) ? TOPK_AVX512 : TOPK_AVX2;
+}
+
+/* Asked once: in a virtual machine every cpuid costs microseconds. Two threads find the same. */
+static int x86_can(int path) {
+    static atomic_int best = -1;
+    if (best < 0) best = best_x86();
+    return path <= best;
+}
+#endif
+
 int topk_can(int path) {
     if (path < 0 || path >= TOPK_PATHS || !WAYS[path].plain) return 0;
 #ifdef HAVE_X86
-    __builtin_cpu_init();
-    if (path == TOPK_AVX2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (path == TOPK_AVX512)
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vnni");
+    if (path == TOPK_AVX2 || path == TOPK_AVX512) return x86_can(path);
 #endif
     return 1;
 }

@@ -39,7 +39,8 @@ job = os.fork()
 if not job:
     os.setpgid(0, 0)
     os.tcsetpgrp(0, os.getpid())
-    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    for number in (signal.SIGTTOU, signal.SIGHUP):  # whatever started the tests may ignore the latter, as nohup does
+        signal.signal(number, signal.SIG_DFL)
     os.execvp(sys.argv[3], sys.argv[3:])
 def say(*what):
     os.write(said, json.dumps(what).encode() + b"\\n")

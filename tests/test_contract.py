@@ -288,6 +288,8 @@ def test_import_returns_when_all_is_embedded_or_when_it_is_stored(rekall: Rekall
     assert rekall("import", "a.jsonl").status == 0 and pending() == 0
     memory = json.loads(rekall("stats", "--memory", "--json").output)
     assert memory["model_state"] == "not loaded"
+    told = rekall("stats", "--memory").output
+    assert "not loaded" in told and "10 minutes" in told and " MB" in told
 
 
 def test_drift_is_found_and_rebuild_mends_it(noted: Rekall) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -294,3 +296,12 @@ assert len(index) == 5050
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env, timeout=100)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or not Path("/proc/cpuinfo").exists(), reason="read from Linux")
+def test_what_the_processor_has_is_what_the_system_says() -> None:
+    """Whatever compiled it: a path that is not taken costs a factor of thirty, and nobody is told."""
+    flags = set(Path("/proc/cpuinfo").read_text().split("\nflags")[1].split("\n")[0].split())
+    expected = {"scalar": set(), "avx2": {"avx2", "fma"}}
+    expected["avx512"] = {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"} | expected["avx2"]
+    assert topk.paths() == [name for name, needed in expected.items() if needed <= flags]

@@ -406,7 +406,7 @@ def test_ctrl_c_ends_a_query_at_once_and_the_server_goes_on(warm: Warm) -> None:
         asking.send_signal(signal.SIGINT)
         output, errors = asking.communicate(timeout=30)
         assert time.monotonic() - began < PROMPT_SECONDS
-    assert (asking.returncode, output) == (130, b"")
+    assert (asking.returncode, output) in ((130, b""), (-signal.SIGINT, b""))  # the latter before it was acknowledged
     assert errors in (b"", b"rekall: stopped; what was done is kept\n")
     os.kill(warm.worker(), signal.SIGCONT)
     wait_for(lambda: warm.facts()["clients"] == 0)

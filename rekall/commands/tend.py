@@ -87,7 +87,11 @@ def _verify(room: Room, request: Request, response: Response) -> None:
 def stats_(room: Room, request: Request, response: Response) -> None:
     """Say what is in the base, or with --memory what is held in memory. Loads no model."""
     if request.options.memory:
-        write_facts(response, _memory_facts(room), request.options.json)
+        facts = _memory_facts(room)
+        if request.options.json:
+            response.json(facts)
+        else:
+            write_facts(response, _memory_for_people(facts), as_json=False)
         return
     database = room.reading()
     facts = _index_facts(room)
@@ -122,6 +126,44 @@ def _memory_facts(room: Room) -> dict[str, Any]:
         "model_unused_seconds": round(models.idle_seconds, 1) if models and models.is_loaded else None,
         "model_idle_timeout_minutes": room.config.number("performance.model_idle_timeout_minutes"),
     }
+
+
+def _memory_for_people(facts: dict[str, Any]) -> dict[str, str]:
+    """Return the same as a few lines to read, in MB."""
+    states = {"loaded": _("loaded"), "loading": _("loading"), "not loaded": _("not loaded")}
+    model = f"{facts['model']}, {states[facts['model_state']]}"
+    if facts["model_unused_seconds"] is not None:
+        model += _(", last used {seconds:.0f} s ago").format(seconds=facts["model_unused_seconds"])
+    vectors = _("{held} in memory, {copies} of small copies, {stored} in the base").format(
+        held=_megabytes(facts["vectors"]),
+        copies=_megabytes(facts["copies"]),
+        stored=_megabytes(facts["vectors_stored"]),
+    )
+    return {
+        _("server"): facts["server"] if facts["server"] != "not running" else _("not running"),
+        _("this process"): _sizes(facts, "process"),
+        _("model"): model,
+        **({_("its process"): _sizes(facts, "worker")} if "worker_rss" in facts else {}),
+        _("it goes after"): _("{minutes:g} minutes without a question").format(
+            minutes=facts["model_idle_timeout_minutes"]
+        ),
+        _("vectors"): vectors,
+        _("cache"): _("{held} of {most} query vectors").format(
+            held=facts["cached_vectors"], most=facts["cache_max_size"]
+        ),
+    }
+
+
+def _sizes(facts: dict[str, Any], process: str) -> str:
+    """Return what a process holds; PSS shares out what several have in common."""
+    names = (("pss", "PSS"), ("rss", "RSS"), ("peak", _("at most")))
+    return ", ".join(
+        f"{word} {_megabytes(facts[key])}" for name, word in names if (key := f"{process}_{name}") in facts
+    )
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
 
 
 def config_(room: Room, request: Request, response: Response) -> None:
