@@ -75,8 +75,12 @@ def world() -> Iterator[Path]:
     shutil.rmtree(top)
 
 
-def by_python(cwd: Path, env: dict[str, str], db: str = "", skip: bool = False) -> tuple[str, str]:
-    base = os.path.realpath(find_base(cwd, env, db or None, skip).path)
+def by_python(cwd: Path, env: dict[str, str], db: str = "", skip: bool = False) -> tuple[str, str] | None:
+    """Return what Python finds. A project's base that is a link is refused, which the client leaves to rekall-py."""
+    found = find_base(cwd, env, db or None, skip)
+    if found.origin == "project" and found.path.is_symlink():
+        return None
+    base = os.path.realpath(found.path)
     return base, folder_of(base, env)
 
 

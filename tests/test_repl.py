@@ -199,7 +199,7 @@ def test_the_history_is_private_redacted_and_does_not_grow_for_ever(tmp_path: Pa
     history.append_string("two\nlines")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600 and stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert secret.encode() not in path.read_bytes()
-    assert list(RedactedHistory(path).load_history_strings()) == ["two\nlines", "curl -H <github token>"]
+    assert list(RedactedHistory(path).load_history_strings()) == ["two\nlines", "curl -H [redacted:github-token]"]
     with path.open("ab") as file:
         file.write(b"\n# then\n+old\n" * (LARGEST_BYTES // 10))
     assert set(RedactedHistory(path).load_history_strings()) == {"old"}

@@ -33,7 +33,7 @@ class Stored:
 
 def doctor_secrets(room: Room, request: Request, response: Response) -> None:
     """Look for secrets in every entry, link and version that is stored, and in the history of the REPL."""
-    stored = [*_in_entries(room), *_in_history(request.env)]
+    stored = [*_in_entries(room), *_in_other_tables(room), *_in_history(request.env)]
     scanned = room.reading().count()
     if stored:
         response.status = ERROR
@@ -71,6 +71,26 @@ def _in_entries(room: Room) -> Iterator[Stored]:
         for link in database.links_from(entry.id):
             screened_text(link.reason or "", "reason", found)
         yield from (Stored(entry.id, secret.field, secret.line, secret.kind) for secret in found)
+
+
+def _in_other_tables(room: Room) -> Iterator[Stored]:
+    """Look through whatever else the base holds in words: earlier versions, error lines, names of imported notes."""
+    connection = room.reading().connection
+    tables = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' "
+        "AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'entries_fts%' AND name NOT LIKE 'embeddings%'"
+    ).fetchall()
+    for (table,) in tables:
+        if table in ("entries", "links", "tags", "state"):
+            continue
+        quoted = str(table).replace('"', '""')
+        columns = [row[1] for row in connection.execute(f'PRAGMA table_info("{quoted}")').fetchall()]
+        for row in connection.execute(f'SELECT * FROM "{quoted}"'):
+            texts = {name: value for name, value in zip(columns, row, strict=True) if isinstance(value, str)}
+            key = texts.get("entry_id", str(table))
+            for name, text in texts.items():
+                field = name if key == table else f"{table}: {name}"
+                yield from (Stored(key, field, secret.line, secret.kind) for secret in find(text))
 
 
 def _in_history(env: Mapping[str, str]) -> Iterator[Stored]:
