@@ -135,11 +135,11 @@ def _wrong(room: Room, request: Request, facts: dict[str, Any]) -> Iterator[str]
         yield str(error)
     if facts["server"] == "does not answer":
         yield _("a server holds {path} and does not answer; run: rekall server stop").format(path=folder)
-    if room.exists:
-        try:
+    try:
+        if room.exists:
             room.reading()
-        except RekallError as error:
-            yield str(error)
+    except RekallError as error:
+        yield str(error)
     if facts["model"] == DEFAULT_MODEL:
         from rekall.engine import missing_files
 
