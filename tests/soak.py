@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ class Ledger:
     gone: deque[str] = field(default_factory=lambda: deque(maxlen=500))
     counts: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
-    waits: list[float] = field(default_factory=list)
+    waits: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # seconds, of the warm
     ended: bool = False
 
     def keep(self, token: str, key: str) -> None:
@@ -128,11 +128,17 @@ class Door:
         with self.ledger.lock:
             self.ledger.counts["cold" if cold else "warm"] += 1
             if not cold:
-                self.ledger.waits.append(time.monotonic() - start)
+                self.ledger.waits[_kind(words)].append(time.monotonic() - start)
         if done.returncode not in statuses or (done.stderr and not says_what_it_did and done.returncode != 2):
             self.ledger.failed(f"{words}: status {done.returncode}, {done.stderr!r}")
             return None
         return done.stdout
+
+
+def _kind(words: list[str]) -> str:
+    if words[0] in ("add", "tag", "delete"):
+        return "write"
+    return "by meaning" if words[0] == "search" and "--words" not in words else "by words"
 
 
 def write(door: Door, number: int) -> None:
@@ -246,7 +252,9 @@ def watch(warm: Warm, ledger: Ledger, samples: list[Sample]) -> None:
     start, pid = time.monotonic(), warm.pid
     while not ledger.ended:
         try:
-            model = [other for other in warm.processes() if b"rekall.worker" in Path(f"/proc/{other}/cmdline").read_bytes()]
+            model = [
+                other for other in warm.processes() if b"rekall.worker" in Path(f"/proc/{other}/cmdline").read_bytes()
+            ]
             parts = [process_memory(one).get("pss", 0) / 2**20 for one in (pid, *model)]
             open_files = len(os.listdir(f"/proc/{pid}/fd"))
             with ledger.lock:
@@ -272,8 +280,10 @@ def soak(warm: Warm, seconds: float, writers: int, readers: int) -> tuple[Ledger
     ledger.ended = True
     for thread in threads:
         thread.join()
-    if not warm.servers() == [pid]:
-        ledger.failed(f"the server of the beginning ({pid}) is not the one of the end ({warm.servers()}): {warm.log[-2000:]}")
+    if warm.servers() != [pid]:
+        ledger.failed(
+            f"the server of the beginning ({pid}) is not the one of the end ({warm.servers()}): {warm.log[-2000:]}"
+        )
     _check_base(door)
     if "ERROR" in warm.log:
         ledger.failed(f"the server's log: {warm.log[-2000:]}")
@@ -299,18 +309,21 @@ def growth(samples: list[Sample], name: str) -> float:
     return statistics.median(values[-quarter:]) - statistics.median(values[quarter : 2 * quarter])
 
 
+def _spread(seconds: list[float]) -> str:
+    ordered = sorted(seconds)
+    places = (len(ordered) // 2, len(ordered) * 99 // 100, len(ordered) - 1)
+    return " / ".join(f"{1000 * ordered[place]:.0f}" for place in places)
+
+
 def report(ledger: Ledger, samples: list[Sample], seconds: float) -> list[str]:
     """Print the table; return what is wrong."""
-    waits = sorted(ledger.waits) or [0.0]
     server, descriptors = [s.server_mb for s in samples], [s.descriptors for s in samples]
     rows = {
         "seconds": f"{seconds:.0f}",
         "writes acknowledged": str(ledger.counts["writes"]),
         "questions judged": str(ledger.counts["questions"]),
         "commands warm / cold": f"{ledger.counts['warm']} / {ledger.counts['cold']}",
-        "a warm command, ms p50 / p99 / longest": " / ".join(
-            f"{1000 * waits[min(len(waits) - 1, int(len(waits) * part))]:.0f}" for part in (0.5, 0.99, 1)
-        ),
+        **{f"warm {kind}, ms p50 / p99 / longest": _spread(waits) for kind, waits in sorted(ledger.waits.items())},
         "errors": str(sum(not text.startswith("stale") for text in ledger.wrong)),
         "stale answers": str(sum(text.startswith("stale") for text in ledger.wrong)),
         "server MB, first / most / last": f"{server[0]:.0f} / {max(server):.0f} / {server[-1]:.0f}",

@@ -27,6 +27,7 @@ def through(door: str) -> list[str | Path]:
     return [PROGRAMS / program, *words]
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("door", DOORS)
 def test_a_gigabyte_is_read_to_its_end_in_little_memory(door: str, day: Day) -> None:
     """The source ends well: `head` is not killed by a closed pipe, so `search` has read it all."""
@@ -41,6 +42,7 @@ def test_a_gigabyte_is_read_to_its_end_in_little_memory(door: str, day: Day) -> 
         assert max(process_memory(pid).get("rss", 0) for pid in day.warm.servers()) < 250 * MB
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("door", DOORS)
 def test_a_gigabyte_without_a_line_end_is_one_line_of_queries(door: str, day: Day) -> None:
     size = rounds(100, 1000, 1000) * 1_000_000
@@ -51,6 +53,7 @@ def test_a_gigabyte_without_a_line_end_is_one_line_of_queries(door: str, day: Da
     assert peak < 400 * MB
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("door", DOORS)
 def test_what_is_too_large_for_an_entry_is_refused_with_the_limit(door: str, day: Day) -> None:
     size = rounds(100, 1000, 1000) * 1_000_000
@@ -62,6 +65,8 @@ def test_what_is_too_large_for_an_entry_is_refused_with_the_limit(door: str, day
     assert day.both("list").status == 1
 
 
+@pytest.mark.torture
+@pytest.mark.timeout(600)
 def test_an_entry_of_fifty_megabytes_is_an_entry(day: Day) -> None:
     size = rounds(10, 50, 50) * 1_000_000
     text = b"".join(b"line %d of it is kept whole\n" % number for number in range(1_700_000))[:size]

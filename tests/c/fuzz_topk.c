@@ -15,10 +15,12 @@ static void unit(float *x, size_t d) {
 
 static void quick(int path, int bits, const topk_job *job, size_t k, const int64_t *idx, const float *score,
                   size_t found) {
-    uint8_t *codes = calloc(1, topk_code_bytes(bits, job->n, job->d) + 1);
-    float *meta = calloc(topk_meta_floats(job->n) + 1, sizeof *meta), *scores = calloc(k + 1, sizeof *scores);
+    uint8_t *codes = malloc(topk_code_bytes(bits, job->n, job->d) + 1);
+    float *meta = malloc((topk_meta_floats(job->n) + 1) * sizeof *meta), *scores = calloc(k + 1, sizeof *scores);
     int64_t *rows = calloc(k + 1, sizeof *rows);
     topk_work work;
+    memset(codes, 255, topk_code_bytes(bits, job->n, job->d)); /* NaN where there is no row: nothing may depend on it */
+    memset(meta, 255, topk_meta_floats(job->n) * sizeof *meta);
     topk_encode(path, bits, job->rows, 0, job->n, job->d, codes, meta);
     const topk_copy copy = {bits, codes, meta};
     if (topk_two_stage(path, job, &copy, k, rows, scores, &work) != found) abort();

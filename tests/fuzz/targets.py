@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import conversing
+
 from rekall import config, exchange, frames, usage
 from rekall.capture import read_markdown, to_markdown
 from rekall.db import Database
@@ -261,6 +263,7 @@ TARGETS = {
     "query": Target(query, _query_seeds, 100),
     "words": Target(words, _word_seeds, 50),
     "frames": Target(frames_in, _frame_seeds, 200),
+    "conversation": Target(conversing.converse, conversing.seeds, 100, (conversing.said(("list",), (b"W", b"x")),)),
     "jsonl": Target(jsonl, _jsonl_seeds, 100),
     "markdown": Target(markdown, _markdown_seeds, 50),
     "settings": Target(settings, _settings_seeds, 20, (b"\r[server]\n", b"server = 5\r")),
