@@ -1,6 +1,8 @@
 # make demo    try rekall on sample notes, inside this folder
 # make test    everything a change must pass, in under ten minutes
 # make torture the races and floods of the warm process, as often as it takes to find what fails rarely (an hour)
+# make fuzz    a million broken inputs for everything that takes any: make fuzz [INPUTS=1000000]
+# make soak    many writers and readers on one base, for long: make soak [MINUTES=10]
 # make eval    score search on judged sets: make eval DATA=folder
 # make bench-kernel  time the kernel beside its peers
 # make bench-latency NOTES=folder  time whole processes, warm and cold, and what they hold in memory
@@ -16,7 +18,7 @@ VENV := .venv
 DEMO := .demo
 BIN := $(VENV)/bin
 
-.PHONY: demo test torture eval bench-kernel bench-latency bench-keys bench-shell shots model dist messages clean
+.PHONY: demo test torture fuzz soak eval bench-kernel bench-latency bench-keys bench-shell shots model dist messages clean
 
 demo: $(DEMO)/venv/installed
 	@sh demo/run.sh $(DEMO)
@@ -36,6 +38,16 @@ test: $(VENV)/installed
 # ROUNDS=ci is a tenth of it.
 torture: $(VENV)/installed
 	REKALL_ROUNDS=$(or $(ROUNDS),full) $(BIN)/python -m pytest tests -m torture -v --timeout 7200
+
+# atheris finds more; where it cannot be installed, inputs are random changes of good ones.
+fuzz: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris || echo "no atheris here: plain mutations"
+	$(BIN)/python tests/fuzz/run.py --inputs $(or $(INPUTS),1000000)
+	sh tests/c/fuzz.sh $(or $(INPUTS),1000000)
+
+soak: $(VENV)/installed
+	$(if $(PLOT),$(BIN)/python -m pip install --quiet --disable-pip-version-check matplotlib)
+	$(BIN)/python tests/soak.py --minutes $(or $(MINUTES),10) $(if $(PLOT),--plot $(PLOT))
 
 $(VENV)/installed: pyproject.toml setup.py rekall/__init__.py $(wildcard ext/*.c ext/*.h ext/*.py ext/*.pyx shell/*.*)
 	$(PYTHON) -m venv $(VENV)

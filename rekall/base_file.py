@@ -102,6 +102,21 @@ def way_back(path: Path | None) -> str:
     return _("no backup lies beside it; what can be saved: rekall index verify --repair")
 
 
+def is_there(path: Path) -> bool:
+    """Tell whether there is a file at `path`. Raises BaseUnusable where that cannot be seen."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise BaseUnusable(
+            _("base {path} cannot be opened: {reason}; check the rights of the file and its folder").format(
+                path=path, reason=error.strerror
+            )
+        ) from None
+    return True
+
+
 def identity(path: Path | None) -> tuple[int, int] | None:
     """Return (device, inode) of the file at `path`, None if there is none."""
     try:
@@ -269,6 +284,8 @@ def _refusal(path: Path | None, found: _Found) -> str:
 def explain(path: Path | None, error: Exception) -> str:
     """Return one line on what went wrong with the base and what to do about it."""
     name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith("SQLITE_CANTOPEN") and path and _is_on_read_only(path):
+        return _("base {path} lies on a read-only file system; copy it to where it may be written").format(path=path)
     for beginning, message in (
         ("SQLITE_BUSY", _("base {path} is busy: another process has held it for too long; see who with: fuser {path}")),
         (
@@ -288,3 +305,11 @@ def explain(path: Path | None, error: Exception) -> str:
                 message = _("base {path} is damaged: it is no SQLite file any more; {way_back}")
             return message.format(path=path, error=error, way_back=way_back(path) if "{way_back}" in message else "")
     return _("base {path} failed: {error}").format(path=path, error=error)
+
+
+def _is_on_read_only(path: Path) -> bool:
+    """Tell whether SQLite cannot make its files beside the base: without them it does not even read."""
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False

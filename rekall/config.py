@@ -114,7 +114,7 @@ def setting_named(key: str) -> Setting:
 def parsed(setting: Setting, text: str) -> int | float | str:
     """Return the value that `text`, from a command line, gives to `setting`. Raises UsageError."""
     value: int | float | str = text
-    if clean_text(text) != text:  # bytes that are no UTF-8, or a NUL
+    if clean_text(text) != text or not text.strip():  # bytes that are no UTF-8, or a NUL
         raise UsageError(_wrong_value(setting, clean_text(text)))
     if not isinstance(setting.default, str):
         try:
@@ -141,7 +141,10 @@ def write_setting(path: Path, setting: Setting, value: int | float | str) -> Non
     for other in setting.other_names:
         table.pop(other, None)
     table[name] = value
-    _replace_file(path, tomlkit.dumps(document))
+    try:
+        _replace_file(path, tomlkit.dumps(document))
+    except OSError as error:
+        raise UsageError(_("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)) from None
 
 
 def _replace_file(path: Path, text: str) -> None:
@@ -161,7 +164,7 @@ def _replace_file(path: Path, text: str) -> None:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_bytes().decode("utf-8"))  # a bare CR is no line end in TOML
     except FileNotFoundError:
         return {}
     except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors

@@ -182,6 +182,8 @@ class Conversation(asyncio.Protocol):
         elif kind == frames.KEYS and self._screen:
             self._screen.keys(payload)
         elif kind == frames.SIZE:
+            if len(payload) != 4:
+                raise BadFrame(f"a size of {len(payload)} bytes")
             self._resized = struct.unpack(">HH", payload)
             if self._screen:
                 self._screen.resize(*self._resized)

@@ -60,13 +60,13 @@ def asked(words: Sequence[str], caller: Caller) -> Request:
         implied = parse(["pick"] if caller.stdin_is_tty else ["search", "-"])
         implied.db, implied.skip_project = options.db, options.skip_project
         options = implied
-    if caller.cwd is None:
+    if caller.cwd is None and options.command not in ("--version", "help"):
         raise UsageError(_("the working directory is gone; change to one that exists"))
     repeated = caller.env.get("REKALL_REQUEST_ID", "")
     return Request(
         options.command,
         options,
-        caller.cwd,
+        caller.cwd or Path("/"),
         caller.env,
         caller.stdin,
         caller.stdin_is_tty,
@@ -150,7 +150,8 @@ def refuse(response: Response, error: RekallError) -> None:
 def fail(response: Response, error: OSError) -> None:
     """End an answer that the system broke off."""
     response.status = ERROR
-    response.note(f"rekall: {error.filename or ''} {error.strerror}".replace("  ", " "))
+    named = f"{error.filename}: " if error.filename else ""
+    response.note(f"rekall: {' '.join(named.splitlines())}{error.strerror or error}")
 
 
 def with_id(request: Request, request_id: str) -> Request:

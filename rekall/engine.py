@@ -40,6 +40,9 @@ TOKENS = "5.out"
 # Characters that are cut into passages at once.
 SLICE = 50_000
 
+# Of a longer text the beginning is embedded, a thousand passages or half a minute's work; words find all of it.
+LONGEST_EMBEDDED = 1_000_000
+
 # Where a passage may end, best first: a blank line, a line end, a sentence, a blank.
 _BREAKS = tuple(re.compile(pattern) for pattern in (r"\n\s*\n", r"\n", r"[.!?;:]\s", r"\s"))
 
@@ -84,8 +87,8 @@ class Engine(ABC):
 def passages(engine: Engine, title: str, body: str) -> list[str]:
     """Cut a document into texts that fit the model's window, each under the title.
 
-    The pieces of the body join to the whole body: every token stands in exactly one passage. A
-    piece ends at a blank line where there is one in its second half, else at the best break there.
+    The pieces of the body join to the whole body (LONGEST_EMBEDDED of it): every token stands in exactly one
+    passage. A piece ends at a blank line where there is one in its second half, else at the best break there.
     """
     return [text for text, _begin in _headed(engine, title, body)]
 
@@ -94,8 +97,8 @@ def _headed(engine: Engine, title: str, body: str) -> list[tuple[str, int]]:
     """Return the passages, and where in each the piece under the title begins."""
     heading = title[: _end_of(engine.offsets(title)[:TITLE_TOKENS])]
     room = engine.max_tokens - 2 - len(engine.offsets(heading)) - 1  # two special tokens, one to spare
-    pieces = _pieces(engine, body, room)
-    rest = title[len(heading) :].strip()
+    pieces = _pieces(engine, body[:LONGEST_EMBEDDED], room)
+    rest = title[len(heading) : LONGEST_EMBEDDED].strip()
     if rest and not body.startswith(title):
         pieces += _pieces(engine, rest, room)
     begin = len(heading) + 1

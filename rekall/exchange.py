@@ -495,20 +495,32 @@ def replacing(path: Path) -> Iterator[IO[str]]:
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file() and not path.is_dir():
-        with path.open("w", encoding="utf-8") as device:
-            yield device
+        try:
+            with path.open("w", encoding="utf-8") as device:
+                yield device
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _unwritable(path, error) from None
         return
     try:
         make_private(path.parent)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}-")
     except OSError as error:
-        raise UsageError(_("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)) from None
+        raise _unwritable(path, error) from None
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        raise _unwritable(path, error) from None
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(_("{path} cannot be written: {reason}").format(path=path, reason=error.strerror))

@@ -169,6 +169,12 @@ def test_every_token_stands_in_exactly_one_passage(engine: MiniLM, title: str, b
     assert total - heads <= len(tokens(engine, title)) + len(tokens(engine, body)) + 2 * len(cut)
 
 
+def test_of_a_book_the_beginning_is_embedded(engine: MiniLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rekall.engine.LONGEST_EMBEDDED", 5_000)
+    body = "".join(f"line {number} of a book\n" for number in range(1000))
+    assert "".join(bodies(engine, "a book", passages(engine, "a book", body))).split() == body[:5_000].split()
+
+
 def test_the_vectors_of_real_notes_mean_together_what_their_passages_do(engine: MiniLM) -> None:
     for path in sorted(NOTES.rglob("*.md"))[:5]:
         body = path.read_text(encoding="utf-8") * 3

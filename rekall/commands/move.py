@@ -43,7 +43,9 @@ def import_(room: Room, request: Request, response: Response) -> None:
 
 def _say(report: Report, response: Response) -> None:
     for problem in report.problems[:SHOWN_PROBLEMS]:
-        response.note(_("left out: {problem}").format(problem=problem))
+        response.note(
+            _("left out: {problem}").format(problem=" ".join(problem.splitlines()))
+        )  # names may hold line ends
     if len(report.problems) > SHOWN_PROBLEMS:
         response.note(_("left out: {count} more").format(count=len(report.problems) - SHOWN_PROBLEMS))
     parts = (

@@ -174,7 +174,9 @@ class Room:
     @property
     def exists(self) -> bool:
         """Whether there is a base at all."""
-        return self.base.path.exists()
+        from rekall.base_file import is_there
+
+        return is_there(self.base.path)
 
     def reading(self) -> Database:
         """Return the base to read from; an empty one in memory while there is none."""

@@ -139,11 +139,11 @@ def _wrong(room: Room, request: Request, facts: dict[str, Any]) -> Iterator[str]
         yield str(error)
     if facts["server"] == "does not answer":
         yield _("a server holds {path} and does not answer; run: rekall server stop").format(path=folder)
-    if room.exists or room.base.path.is_symlink():
-        try:
+    try:
+        if room.exists or room.base.path.is_symlink():
             room.reading()
-        except RekallError as error:
-            yield str(error)
+    except RekallError as error:
+        yield str(error)
     yield from open_to_others(room, request)
     if facts["model"] == DEFAULT_MODEL:
         from rekall.engine import missing_files
