@@ -5,6 +5,7 @@
 # make bench-kernel  time the kernel beside its peers
 # make bench-latency NOTES=folder  time whole processes, warm and cold, and what they hold in memory
 # make bench-keys  time the picker's keys beside fzf: make bench-keys NOTES=folder of Markdown
+# make bench-shell  time the key of each shell: make bench-shell NOTES=folder of Markdown
 # make shots   take the pictures of the documentation again
 # make model   build the embedded model again and compare it with the committed one
 # make dist    the source distribution and the wheels for Linux, into dist/
@@ -15,7 +16,7 @@ VENV := .venv
 DEMO := .demo
 BIN := $(VENV)/bin
 
-.PHONY: demo test torture eval bench-kernel bench-latency bench-keys shots model dist messages clean
+.PHONY: demo test torture eval bench-kernel bench-latency bench-keys bench-shell shots model dist messages clean
 
 demo: $(DEMO)/venv/installed
 	@sh demo/run.sh $(DEMO)
@@ -58,6 +59,10 @@ bench-keys: $(VENV)/installed
 	@test -n "$(NOTES)" || { echo "make bench-keys needs NOTES=folder: a folder of Markdown notes"; exit 2; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python tests/bench/keys.py --notes $(NOTES) --plot docs/keys.svg --json build/bench-keys.json
+
+bench-shell: $(VENV)/installed
+	@test -n "$(NOTES)" || { echo "make bench-shell needs NOTES=folder: a folder of Markdown notes"; exit 2; }
+	$(BIN)/python tests/bench/shell.py --notes $(NOTES) --json build/bench-shell.json
 
 shots: $(VENV)/installed
 	$(BIN)/python tests/shots.py --keys 'disk full' docs/picker.svg

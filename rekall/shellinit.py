@@ -40,7 +40,7 @@ def vim_script() -> str:
     Vim takes the names in 'runtimepath' for patterns, and a comma for their end.
     """
     folder = re.sub(r"([\\,`'{}\[\]*?])", r"\\\1", str(FOLDER / "vim")).replace("'", "''")
-    return (
-        f"let &runtimepath = '{folder}' .. ',' .. &runtimepath\n"
-        "if v:vim_did_enter | runtime plugin/rekall.vim | endif\n"
-    )
+    return f"""\
+if stridx(',' .. &runtimepath .. ',', ',{folder},') < 0 | let &runtimepath = '{folder},' .. &runtimepath | endif
+if v:vim_did_enter | runtime plugin/rekall.vim | endif
+"""

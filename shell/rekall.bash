@@ -11,9 +11,11 @@ if [[ $- == *i* ]] && ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)); then
 
 # ---- find ----
 
-# Find, and put what is chosen in the place of what was asked. What is left is as it was.
+# Find, and put what is chosen in the place of what was asked. What is left is as it was. `rekall_find 1`: the place is
+# behind the character under the cursor, as vi's `a` has it.
 rekall_find() {
-    \builtin local before="${READLINE_LINE:0:READLINE_POINT}" after="${READLINE_LINE:READLINE_POINT}"
+    \builtin local at=$((READLINE_POINT + ${1:-0}))
+    \builtin local before="${READLINE_LINE:0:at}" after="${READLINE_LINE:at}"
     \builtin local query answer said status
     __rekall_query
     __rekall_pick
@@ -138,7 +140,8 @@ fi
 # Bind the keys in emacs' and vi's maps, once more if somebody has taken them.
 rekall_bind() {
     __rekall_bind "${REKALL_KEY-alt-k}" rekall_find emacs-standard
-    __rekall_bind "${REKALL_KEY-ctrl-g}" rekall_find vi-insert vi-command
+    __rekall_bind "${REKALL_KEY-ctrl-g}" rekall_find vi-insert
+    __rekall_bind "${REKALL_KEY-ctrl-g}" 'rekall_find 1' vi-command
     __rekall_bind "${REKALL_KEEP_KEY-alt-shift-k}" rekall_keep emacs-standard vi-insert vi-command
 }
 

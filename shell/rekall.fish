@@ -14,6 +14,9 @@ if status is-interactive
     function rekall_find -d "Find, and put what is chosen in the place of what was asked"
         set -l line (commandline -b | string collect -N) # ends with one line end more
         set -l at (commandline -C)
+        if test "$fish_bind_mode" = default; and __rekall_has_vi # behind the character under the cursor, as vi's `a` has it
+            set at (math $at + 1)
+        end
         set -l query (__rekall_query "$line" $at)
         set -l said
         # The picker has the lines below; then we are back where fish believes us to be.
@@ -147,7 +150,7 @@ if status is-interactive
         set -l find (set -q REKALL_KEY; and echo $REKALL_KEY; or echo alt-k)
         set -l keep (set -q REKALL_KEEP_KEY; and echo $REKALL_KEEP_KEY; or echo alt-shift-k)
         set -l modes default
-        if string match -q '*vi*' -- "$fish_key_bindings"; or string match -q '*hybrid*' -- "$fish_key_bindings"
+        if __rekall_has_vi
             set -q REKALL_KEY; or set find ctrl-g
             set modes default insert
         end
@@ -155,6 +158,10 @@ if status is-interactive
             __rekall_bind $mode "$find" rekall_find
             __rekall_bind $mode "$keep" rekall_keep
         end
+    end
+
+    function __rekall_has_vi
+        string match -qr 'vi|hybrid' -- "$fish_key_bindings"
     end
 
     function __rekall_bind -a mode key widget

@@ -14,7 +14,12 @@ if [[ -o interactive && -o zle ]]; then
 # Find, and put what is chosen in the place of what was asked. What is left is as it was.
 rekall_find() {
     \builtin emulate -L zsh
-    \builtin local query answer said code cursor="$CURSOR"
+    \builtin local query answer said code cursor="$CURSOR" at="$CURSOR"
+    # In vi's command mode the place is behind the character under the cursor, as vi's `a` has it.
+    if [[ $KEYMAP == vicmd && $CURSOR -lt $#BUFFER ]]; then
+        at=$((CURSOR + 1))
+    fi
+    CURSOR=$at
     __rekall_query
     # The picker has the lines below the last one of what is being typed; then we are back where zle believes us to be.
     CURSOR=$#BUFFER
@@ -30,6 +35,7 @@ rekall_find() {
     fi
     \builtin zle redisplay
     if [[ $code == 0 && -n $answer ]]; then
+        CURSOR=$at
         LBUFFER=${LBUFFER[1,$#LBUFFER-$#query]}$answer
     fi
     if [[ -n $said ]]; then
@@ -153,6 +159,10 @@ __rekall_bind() {
 \builtin zle -N rekall_keep
 if [[ -z ${REKALL_NO_BIND-} ]]; then
     rekall_bind
+    # zsh-vi-mode makes its maps at the first prompt, and then runs these.
+    if [[ -n ${functions[zvm_init]-} && " ${zvm_after_init_commands[*]-} " != *' rekall_bind '* ]]; then
+        zvm_after_init_commands+=(rekall_bind)
+    fi
 fi
 
 fi

@@ -58,6 +58,8 @@ every_shell = pytest.mark.parametrize(
     [pytest.param(s, marks=pytest.mark.skipif(not shutil.which(s), reason=f"{s} is not installed")) for s in SHELLS],
 )
 
+both_modes = pytest.mark.parametrize("mode", ["emacs", "vi"])
+
 
 @contextmanager
 def noted_world(
@@ -129,3 +131,8 @@ def program(shell: str, start: str, folder: Path) -> list[str]:
 
 
 Open = Callable[..., Prompt]
+
+
+def server_of(world: dict[str, str]) -> int:
+    """Return the process id of the warm process."""
+    return int(next(Path(world["XDG_RUNTIME_DIR"]).glob("rekall/*/server.lock")).read_text())

@@ -51,3 +51,12 @@ def test_no_page_names_a_file_that_is_not_there() -> None:
     for document in [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name} → {target}"
+
+
+def test_the_task_list_names_files_and_tests_that_are_there() -> None:
+    rows = (REPOSITORY / "docs" / "tasks.md").read_text(encoding="utf-8")
+    numbers = {int(number) for number in re.findall(r"\bT(\d{3})\b", rows.partition("|---|")[2])}
+    assert numbers == set(range(1, 38))
+    for path, _colons, test in re.findall(r"`((?:rekall|tests|ext|docs)/[\w./-]+)(::)?(test_\w+)?`", rows):
+        assert (REPOSITORY / path).exists(), path
+        assert not test or f"def {test}(" in (REPOSITORY / path).read_text(encoding="utf-8"), test

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from running import REPOSITORY
-from shells import CLIENT, SHELLS, every_shell
+from fake_server import CLIENT
+from shells import SHELLS, every_shell
 
 from rekall.shellinit import FOLDER, vim_script
 
@@ -65,7 +65,7 @@ def test_the_scripts_are_printed_as_they_are(shell: str, home: dict[str, str]) -
 def test_the_client_needs_no_python_no_server_and_no_file(home: dict[str, str], tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     alone.mkdir()
-    shutil.copy(CLIENT, alone)
+    shutil.copy(CLIENT, alone / "rekall")
     env = {"XDG_RUNTIME_DIR": str(tmp_path), "HOME": home["HOME"], "REKALL_CONFIG": "/dev/full"}
     assert printed([alone / "rekall"], ["init", "zsh"], env) == script("zsh", [], home)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["alone", "home"]
@@ -78,7 +78,7 @@ def test_a_shell_that_starts_waits_less_than_ten_milliseconds_for_it(home: dict[
         begin = time.perf_counter()
         script("bash", ["--key", "alt-j"], home)
         times.append(time.perf_counter() - begin)
-    assert min(times) < 0.010  # on a machine at rest the median is 1 ms
+    assert min(times) < (0.1 if os.environ.get("REKALL_TEST_CLIENT") else 0.010)  # at rest the median is 1 ms
 
 
 @compiled
@@ -192,7 +192,14 @@ def test_vim_finds_the_plugin_wherever_it_lies(vim: list[str], monkeypatch: pyte
     assert told.read_text().strip() == "1"
 
 
-def test_what_init_vim_prints_is_sourced_again_without_harm(home: dict[str, str]) -> None:
-    done = subprocess.run([CLIENT, "init", "vim"], env=home, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"{FOLDER}/vim" in done.stdout or not (REPOSITORY / "rekall").exists()
+def test_what_init_vim_prints_is_sourced_again_without_harm(home: dict[str, str], tmp_path: Path) -> None:
+    said = printed([sys.executable, "-m", "rekall"], ["init", "vim"], home).decode()
+    path = tmp_path / "vimrc"
+    path.write_text(said)
+    told = tmp_path / "told"
+    if not shutil.which("vim"):
+        pytest.skip("vim is not installed")
+    asked = f"call writefile([count(split(&runtimepath, ','), {str(FOLDER / 'vim')!r})], '{told}')"
+    subprocess.run(["vim", "-Es", "-u", "NONE", "-i", "NONE", "-c", f"source {path}", "-c", f"source {path}", "-c", asked,
+                    "-c", "qa!"], env=os.environ | {"HOME": str(tmp_path)}, stdin=subprocess.DEVNULL, timeout=60)  # fmt: skip
+    assert told.read_text().strip() == "1"

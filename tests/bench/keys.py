@@ -38,16 +38,18 @@ QUIET_SECONDS, LONGEST_SECONDS = 0.5, 5.0
 
 
 class Terminal:
-    """A picker on a terminal. `columns`: how wide its list is."""
+    """A picker on a terminal. `columns`: how wide its list is; `output`: where its stdout goes, None for the terminal."""
 
-    def __init__(self, command: list[str], env: dict[str, str], columns: int = COLUMNS) -> None:
+    def __init__(
+        self, command: list[str], env: dict[str, str], columns: int = COLUMNS, output: int | None = subprocess.DEVNULL
+    ) -> None:
         self.columns = columns
         self._screen = pyte.Screen(COLUMNS, ROWS)
         self._stream = pyte.ByteStream(self._screen)
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         self.begin = time.perf_counter()
-        streams = {"stdin": theirs, "stdout": subprocess.DEVNULL, "stderr": theirs}
+        streams = {"stdin": theirs, "stdout": theirs if output is None else output, "stderr": theirs}
         self.process = subprocess.Popen(["setsid", "--ctty", *command], env=env, **streams)
         os.close(theirs)
 
