@@ -200,7 +200,7 @@ def ask(warm: Warm, *words: str) -> tuple[int, bytes]:
 
 def comes(warm: Warm, words: Sequence[str], said: tuple[int, bytes]) -> None:
     """Wait until an answer comes: a server that is busy, or a machine, may be too late for one TAB, not for all."""
-    wait_for(lambda: ask(warm, *words) == said, 20)
+    wait_for(lambda: ask(warm, *words) == said, 60)
 
 
 SLOW_TWIN = """
@@ -265,7 +265,7 @@ def answer(warm: Warm, line: str) -> dict[str, str]:
         found.append(said)
         return status == 0
 
-    wait_for(is_there, 20)
+    wait_for(is_there, 60)
     rows = [row.split("\t") for row in found[-1].decode().splitlines()]
     assert all(len(row) == 2 for row in rows), rows
     return dict(rows)
