@@ -221,11 +221,11 @@ def test_a_request_that_is_repeated_under_its_id_is_kept_once(warm: Warm) -> Non
         answer = answering("add", "til", "kept once", REKALL_REQUEST_ID=key)
         assert (answer.status, answer.output) == (0, f"{key}\n")
     assert titles(warm) == ["kept once"]
-    commands = [warm.command("add", "til", "kept once more")] * 10
+    commands = [warm.command("add", "til", "rye sourdough wants a hot oven")] * 10
     other = new_id()
     answers = run_together(commands, warm.env | {"REKALL_REQUEST_ID": other}, warm.cwd)
     assert answers == [Answer(0, f"{other}\n", "")] * 10
-    assert sorted(titles(warm)) == ["kept once", "kept once more"]
+    assert sorted(titles(warm)) == ["kept once", "rye sourdough wants a hot oven"]
 
 
 def test_a_stopped_server_is_passed_by_and_nothing_is_written_twice(warm: Warm) -> None:
