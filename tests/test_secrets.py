@@ -233,3 +233,18 @@ def test_every_writer_of_entries_is_known_to_leave_secrets_out() -> None:
     assert set(writers) == {"rekall/commands/keep.py", "rekall/exchange.py"}
     for path in writers:
         assert "screened" in (repository / path).read_text()
+
+
+def test_doctor_looks_into_every_table(home: dict[str, str]) -> None:
+    rekall = rekall_in(home)
+    key = rekall("add", "til", "clean").output.strip()
+    token = next(secret for kind, _text, secret in MADE if kind == "github-token")
+    with sqlite3.connect(rekall.base) as connection:
+        connection.execute("INSERT INTO imports VALUES (?, ?, 'x')", (f"/notes/{token}.md", key))
+        connection.execute("CREATE TABLE mine(text)")
+        connection.execute("INSERT INTO mine VALUES (?)", (f"two\n{token}",))
+    told = json.loads(rekall("doctor", "--secrets", "--json").output)["secrets"]
+    assert [(secret["id"], secret["field"], secret["line"], secret["kind"]) for secret in told] == [
+        (key, "imports: place", 1, "github-token"),
+        ("mine", "text", 2, "github-token"),
+    ]
