@@ -314,9 +314,8 @@ class Database(EmbeddingQueue, History, ErrorTable):
         self, text: str, k: int, filters: Filters | None = None, is_typing: bool = False, mends: bool = True
     ) -> Matches:
         """Return up to k entries by words, best first. See words.py."""
-        where = rows.condition(filters)
         with readable_errors(self.path):
-            return self.words.search(text, k, *where, revision=self.revision(), is_typing=is_typing, mends=mends)
+            return self.words.search(text, k, filters, self.revision(), is_typing=is_typing, mends=mends)
 
     def is_empty(self) -> bool:
         """Tell whether there is no entry. Cost: none to speak of, where a count reads all."""

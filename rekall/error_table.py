@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from rekall import rows
 from rekall.base_parts import Part
 from rekall.entry import Entry
-from rekall.fingerprint import FINGERPRINT_VERSION, ErrorText, Fingerprint, of_entry
+from rekall.prints import FINGERPRINT_VERSION, ErrorText, Fingerprint
 from rekall.query import Filters
 
 # Rows that one fingerprint gives: the newest; more entries of one error are no use to anybody.
@@ -95,8 +95,8 @@ class ErrorTable(Part):
             f"SELECT {rows.SELECT_ENTRY} FROM fingerprint_queue q JOIN entries e ON e.rowid = q.entry_rowid "
             f"WHERE {where} ORDER BY q.entry_rowid DESC LIMIT ?"
         )
-        entries = (rows.from_row(row) for row in self._read(sql, (*values, limit)))
-        return [KnownError(entry.id, error) for entry in entries for error in of_entry(entry)]
+        entries = [rows.from_row(row) for row in self._read(sql, (*values, limit))]
+        return [KnownError(entry.id, error) for entry in entries for error in _errors_of(entry)]
 
     def _rarest_words(self, print_: Fingerprint) -> str:
         """Return an FTS5 query for the words and codes of a fingerprint, rarest first, until they fill POSTINGS."""
@@ -171,7 +171,7 @@ class ErrorTable(Part):
             (count,),
         )
         for row in waiting:
-            self._store(row[-1], of_entry(rows.from_row(row)))
+            self._store(row[-1], _errors_of(rows.from_row(row)))
         return len(waiting)
 
     def _store(self, rowid: int, errors: Iterable[ErrorText]) -> None:
@@ -205,7 +205,13 @@ class ErrorTable(Part):
 
 
 def _as_stored(entry: Entry) -> list[tuple[object, ...]]:
-    return sorted((e.fingerprint.key, e.fingerprint.text, e.part, int(e.mark)) for e in of_entry(entry))
+    return sorted((e.fingerprint.key, e.fingerprint.text, e.part, int(e.mark)) for e in _errors_of(entry))
+
+
+def _errors_of(entry: Entry) -> list[ErrorText]:
+    from rekall.fingerprint import of_entry  # its patterns take 40 ms to get ready, and most commands need none
+
+    return of_entry(entry)
 
 
 def _known(row: Sequence[object]) -> KnownError:

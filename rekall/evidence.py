@@ -10,20 +10,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from itertools import pairwise
 
 from rekall.entry import Entry
 from rekall.error_lines import ErrorLine, error_lines
 from rekall.error_marks import COMMON, Mark, without_prefix
-from rekall.fingerprint import ErrorText, Fingerprint, as_question, fingerprint, names, of_entry
-from rekall.likeness import TELLING, Part, is_told_in, likeness, tells, weight
+from rekall.fingerprint import ErrorText, Fingerprint, fingerprint, names, of_entry
+from rekall.likeness import TELLING, is_told_in, likeness, tells
 from rekall.ranking import Hit
 
 # The first error lines are what an output is about; so many are searched for, one by one.
 MOST_ASKED = 4
-# A later line is worth a little less, an echo less than any cause, so that the root cause is answered first.
+# A later line is worth a little less, a warning beside errors less than what is near to a cause, an echo less than any
+# cause: so the root cause is answered first.
 _LATER = 0.02
+_BESIDE = 0.5
 _ECHOED = 1.0
 # Of equals those come first that name the same things, and those whose error was given, not told in prose.
 _NAMED_ALIKE, _GIVEN = 0.009, 0.001
@@ -37,8 +37,6 @@ _FIRST_LINES, _LAST_LINES = 40, 160
 _OTHERS, _LEAST_OTHER = 4, 0.5
 # Warnings are printed where nothing failed, too: more must speak for an entry about one.
 _WARNED = 0.3
-# Lines of an entry that are looked at for what it is about.
-_ABOUT_LINES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +48,8 @@ class Thresholds:
     """
 
     near: float = 0.50
-    supported: float = 2.20
-    words_alone: float = 1.40
+    supported: float = 1.75
+    words_alone: float = 1.10
 
 
 CALIBRATED = Thresholds()
@@ -123,6 +121,7 @@ def by_error(asked: Question, known: Mapping[str, Iterable[ErrorText]], near: fl
     """Add the entries one of whose errors is one of the lines, or nearly one of the first."""
     places = {print_: place for place, print_ in enumerate(asked.prints)}
     compared = {print_ for _line, print_ in asked.asked}
+    worth = {place: _worth(asked, place) for place in places.values()}
     for key, errors in known.items():
         for error in dict.fromkeys(errors):
             scores = {print_: _alike(print_, error.fingerprint) for print_ in compared}
@@ -130,11 +129,16 @@ def by_error(asked: Question, known: Mapping[str, Iterable[ErrorText]], near: fl
                 scores[error.fingerprint] = 1.0
             for print_, score in scores.items():
                 if score >= near:
-                    place = places[print_]
-                    order = 2.0 + score - _LATER * min(place, 8)
-                    order -= _ECHOED * (asked.lines[place][0].mark == Mark.ECHO)
+                    order = 2.0 + score + worth[places[print_]]
                     arm = "exact" if score == 1.0 else "near"
                     ranked.add(order + _GIVEN * (error.part >= 0), Hit(key, round(score, 6), arm=arm))
+
+
+def _worth(asked: Question, place: int) -> float:
+    """Return what a line counts beside the first cause: less, the later it comes and the less it says."""
+    mark, best = asked.lines[place][0].mark, asked.lines[0][0].mark
+    less = _ECHOED if mark == Mark.ECHO else _BESIDE if mark == Mark.WARNING and best < Mark.WARNING else 0.0
+    return -less - _LATER * min(place, 8)
 
 
 def _alike(line: Fingerprint, known: Fingerprint) -> float:
@@ -186,22 +190,13 @@ class Support:
     """What words and meaning say of entries that may be about one line.
 
     `words` is the share of what the fingerprint's words could have scored, `cosines` are those of the line as one would
-    ask about it (None: no model), each by entry, 0 to 1. `rarities` has how rare the words are, without their endings.
+    ask about it (None: no model), each by entry, 0 to 1.
     """
 
     line: ErrorLine
     print_: Fingerprint
     words: Mapping[str, float]
     cosines: Mapping[str, float] | None
-    rarities: Mapping[str, float]
-
-    @property
-    def told(self) -> list[dict[Part, float]]:
-        """The two ways to say the line, each as the parts that may be told elsewhere and their weights."""
-        return [
-            {part: _rarity(part, self.rarities) for part in about_parts(form)}
-            for form in (self.print_.text, as_question(self.line.text))
-        ]
 
 
 def by_support(supports: Sequence[Support], entries: Mapping[str, Entry], enough: Thresholds, ranked: Ranked) -> None:
@@ -209,16 +204,15 @@ def by_support(supports: Sequence[Support], entries: Mapping[str, Entry], enough
 
     An entry whose title was printed, all of it, needs no more evidence: its title is its error text.
     """
-    abouts = {key: [about_parts(line) for line in about_lines(e)] for key, e in entries.items() if not e.errors}
     for support in supports:
         for key, entry in entries.items():
             if _is_printed(entry.title, support.print_):
                 ranked.add(2.0 + _TOLD, Hit(key, _TOLD, arm="near"))
-        scored = _scored(support, abouts)
-        others = sorted((score for score, _hit in scored), reverse=True)[_OTHERS : _OTHERS + 1]
+        scored = [_scored(support, key) for key, entry in entries.items() if not entry.errors]
+        others = sorted((hit.score for hit in scored), reverse=True)[_OTHERS : _OTHERS + 1]
         least = enough.words_alone if support.cosines is None else enough.supported
-        for score, hit in scored:
-            total = 2 * score - max([_LEAST_OTHER, *others]) - _WARNED * (support.line.mark == Mark.WARNING)
+        for hit in scored:
+            total = 2 * hit.score - max([_LEAST_OTHER, *others]) - _WARNED * (support.line.mark == Mark.WARNING)
             if total >= least:
                 ranked.add(total / 10, replace(hit, score=round(total, 6)))
 
@@ -228,48 +222,8 @@ def _is_printed(title: str, print_: Fingerprint) -> bool:
     return first in print_.words and is_told_in(fingerprint(title), print_)
 
 
-def _scored(support: Support, abouts: Mapping[str, Sequence[frozenset[Part]]]) -> list[tuple[float, Hit]]:
-    told, scored = support.told, []
-    for key, about in abouts.items():
-        words = support.words.get(key, 0.0)
-        cosine = None if support.cosines is None else support.cosines.get(key, 0.0)
-        score = words + (cosine or 0.0) + sum(share_told(form, about) for form in told) / len(told)
-        arm = "words" if cosine is None or words > cosine else "meaning"
-        scored.append((score, Hit(key, 0.0, round(words, 6), cosine=cosine, arm=arm)))
-    return scored
-
-
-def about_lines(entry: Entry) -> list[str]:
-    """Return the first lines and sentences of an entry: what it is about."""
-    text = "\n".join((entry.title, entry.situation, entry.content, entry.solution, entry.what_failed))
-    return [line for line in re.split(r"[.\n]", text[:4000]) if line.strip()][:_ABOUT_LINES]
-
-
-def share_told(form: Mapping[Part, float], about: Sequence[frozenset[Part]]) -> float:
-    """Return the share of a line, 0 to 1, that stands in one line of an entry; rare words and neighbours count."""
-    whole = sum(form.values())
-    return (
-        max((sum(form[part] for part in form.keys() & line) for line in about), default=0.0) / whole if whole else 0.0
-    )
-
-
-def _rarity(part: Part, rarities: Mapping[str, float]) -> float:
-    if isinstance(part, tuple):
-        return sum(rarities.get(word, 1.0) for word in part) / 4
-    return rarities.get(part, 1.0) * (weight((part,)) if part in COMMON else 1.0)
-
-
-@lru_cache(maxsize=4096)
-def about_parts(text: str) -> frozenset[Part]:
-    """Return the words of a text without their endings, and each two neighbours."""
-    words = [stem(word) for word in re.findall(r"[^\W\d_]+", text)]
-    return frozenset((*words, *pairwise(words)))
-
-
-def stem(word: str) -> str:
-    """Return a word, lower case, without the commonest endings."""
-    word = word.lower()
-    for ending in ("ing", "ed", "es", "s"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word[: -len(ending)]
-    return word
+def _scored(support: Support, key: str) -> Hit:
+    words = support.words.get(key, 0.0)
+    cosine = None if support.cosines is None else support.cosines.get(key, 0.0)
+    arm = "words" if cosine is None or words > cosine else "meaning"
+    return Hit(key, words + (cosine or 0.0), round(words, 6), cosine=cosine, arm=arm)

@@ -2,23 +2,22 @@
 
 Paths, quoted names, numbers, addresses, hashes, versions and times go; the words stay in their order, and so do the
 codes by which tools name their errors. Two lines with one fingerprint are the same error. Fingerprints are stored
-(error_table), so whatever changes what `fingerprint` or `of_entry` returns needs another FINGERPRINT_VERSION: bases
-that hold older ones make theirs anew.
+(error_table), so whatever changes what `fingerprint` or `of_entry` returns, the marks of error_marks among it, needs
+another FINGERPRINT_VERSION: bases that hold older ones make theirs anew.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rekall.entry import LONG_TEXT_FIELDS, Entry
 from rekall.error_lines import error_lines, has_named_error
 from rekall.error_marks import COMMON, SYSTEM, Mark, without_prefix
 from rekall.printed import plain_lines
+from rekall.prints import FINGERPRINT_VERSION, ErrorText, Fingerprint
 
-FINGERPRINT_VERSION = 1
+__all__ = ["FINGERPRINT_VERSION", "ErrorText", "Fingerprint", "as_question", "fingerprint", "names", "of_entry"]
 
 # Lines longer than this many words are known by their first ones.
 MOST_WORDS = 60
@@ -63,46 +62,6 @@ _HINTS = (
     "unable", "could not", "couldn't", "no such", "err!", "e: ", "invalid", "unknown", "missing", "timed out", "killed",
     "aborted", "fault", "traceback", "rejected", "conflict", "memory", "not permitted", "in use", "critical", "severe",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """What stays of an error line: its words in order, lower case, and the codes in it, lower case."""
-
-    words: tuple[str, ...]
-    codes: frozenset[str] = frozenset()
-
-    def __bool__(self) -> bool:
-        return bool(self.words or self.codes)
-
-    @property
-    def text(self) -> str:
-        """Words and codes as one text, `error borrow of moved value [E0382]`: its fingerprint is this one again."""
-        codes = (f"[{code if ' ' in code else code.upper()}]" for code in sorted(self.codes))
-        return " ".join((*self.words, *codes))
-
-    @classmethod
-    def of_text(cls, text: str) -> Fingerprint:
-        """Return the fingerprint whose text this is."""
-        words, *codes = text.split("[")
-        return cls(tuple(words.split()), frozenset(code.strip(" ]").lower() for code in codes))
-
-    @property
-    def key(self) -> int:
-        """A number that stands for the text: 63 bits, the same on every machine."""
-        return int.from_bytes(hashlib.blake2b(self.text.encode(), digest_size=8).digest(), "big") >> 1
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorText:
-    """One error line of an entry. `part` counts the error texts that were given; -1 for a line told in its prose.
-
-    `mark` is the line's Mark, 0 for a line without one, whose text is known only by all its lines together.
-    """
-
-    fingerprint: Fingerprint
-    part: int
-    mark: int
 
 
 def fingerprint(line: str) -> Fingerprint:

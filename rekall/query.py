@@ -19,6 +19,8 @@ from rekall.language import _
 # Beyond this many different words a query is a pasted document; its first words name it well enough.
 MAX_TERMS = 400
 
+# Filters of one kind beyond these are of a pasted document, and would be more than SQLite takes.
+MOST_OF_A_KIND = 30
 # Of a query, so many identifiers are also looked up whole, each by its first parts.
 MOST_COMPOUNDS, MOST_PARTS = 8, 8
 
@@ -90,6 +92,18 @@ def as_match(phrase: str) -> str:
     return " AND ".join(f'"{part}"' for part in (words, *signed_words(composed).split()) if part)
 
 
+def restricted(match: str, filters: Filters | None) -> str:
+    """Return an FTS5 query for what `match` finds among the entries that hold the phrases and lack the others.
+
+    The same as rows.condition says, without a list of all the entries that may be found.
+    """
+    for phrase in filters.phrases if filters else ():
+        match = f"({match}) AND {as_match(phrase)}"
+    for phrase in filters.without if filters else ():
+        match = f"({match}) NOT ({as_match(phrase)})"
+    return match
+
+
 def parse_time(text: str, moment: datetime | None = None, zone: tzinfo | None = None) -> str:
     """Return the UTC second that `30d`, `2w`, `6h`, `2026-11-01` or an ISO 8601 time names.
 
@@ -155,7 +169,7 @@ class _Parts:
     @property
     def filters(self) -> Filters:
         """What is in force."""
-        of = {name: tuple(values) for name, values in self._lists.items()}
+        of = {name: tuple(dict.fromkeys(values))[:MOST_OF_A_KIND] for name, values in self._lists.items()}
         return Filters(of["type"], of["tag"], of["project"], **self._times, phrases=of["phrase"], without=of["not"])
 
 

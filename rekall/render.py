@@ -202,6 +202,8 @@ def hit_object(hit: Hit, entry: Entry, explain: bool) -> dict[str, Any]:
         "id": entry.id, "type": entry.type, "title": entry.title, "tags": list(entry.tags), "project": entry.project,
         "score": hit.score, "snippet": snippet(entry), "status": entry.status, "created_at": entry.created_at,
     }  # fmt: skip
+    if hit.arm:
+        found["arm"] = hit.arm
     if explain:
         found["explain"] = {"words": hit.words, "bm25": hit.bm25, "meaning": hit.meaning, "cosine": hit.cosine}
         if hit.arm:

@@ -48,8 +48,11 @@ def _json(text: str, kind: type) -> Any:
     return value if isinstance(value, kind) else kind()
 
 
-def condition(filters: Filters | None) -> tuple[str, list[str]]:
-    """Return (SQL over entries `e`, its parameters) for the entries that `filters` lets through."""
+def condition(filters: Filters | None, texts: bool = True) -> tuple[str, list[str]]:
+    """Return (SQL over entries `e`, its parameters) for the entries that `filters` lets through.
+
+    `texts`: with what they may hold and lack; who searches the full-text index has query.restricted for that.
+    """
     if not filters:
         return "1", []
     clauses: list[str] = []
@@ -71,11 +74,11 @@ def condition(filters: Filters | None) -> tuple[str, list[str]]:
             clauses.append(f"substr(e.created_at || 'T00:00:00', 1, 19) {comparison} ?")
             values.append(bound)
     for phrases, comparison in ((filters.phrases, "IN"), (filters.without, "NOT IN")):
-        for phrase in phrases:
+        for phrase in phrases if texts else ():
             clauses.append(f"e.rowid {comparison} (SELECT rowid FROM entries_fts WHERE entries_fts MATCH ?)")
             values.append(as_match(phrase))
     one_of("e.status", (filters.status,) if filters.status else ())
-    return " AND ".join(clauses), values
+    return " AND ".join(clauses) or "1", values
 
 
 def marks(values: Sequence[object]) -> str:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from rekall.query import compounds, terms
+from rekall.query import Filters, compounds, restricted, terms
+from rekall.rows import condition
 from rekall.schema import FTS_WEIGHTS, TOKENIZER, Connection
 from rekall.typos import beginnings_of, likeliest, may_be_slip
 
@@ -75,8 +76,7 @@ class Words:
         self,
         text: str,
         k: int,
-        condition: str = "1",
-        parameters: Sequence[object] = (),
+        filters: Filters | None = None,
         revision: int | None = None,
         is_typing: bool = False,
         mends: bool = True,
@@ -84,8 +84,8 @@ class Words:
         """Return up to k entries that hold words of `text`, best first, ties by id.
 
         Any text is a safe query: its words are looked up one by one, each between quotes.
-        `condition` is SQL over the entries table (`e`), applied before the cut at k. What was counted for
-        an earlier query is used again at the same `revision`: counting reads a word's whole list of entries.
+        `filters` are applied before the cut at k. What was counted for an earlier query is used again at the same
+        `revision`: counting reads a word's whole list of entries.
         `is_typing`: a last word without a blank behind it may be unfinished, so the words that begin like it count
         as well; and what nearly every entry holds is not ranked. Cost: a walk over the vocabulary behind a new
         beginning, 5 ms at the most at 100,000 entries. `mends`: a word that no entry holds also stands for the one
@@ -98,28 +98,19 @@ class Words:
         known, strangers = self._frequencies(words)
         if is_typing:
             known, strangers = self._with_beginning(text, known, strangers)
-            slips = any(map(may_be_slip, strangers.values()))
-            if (
-                not known and not slips and (last := _LAST_WORD.search(text))
-            ):  # too short to look for how its words go on
-                return self._titled([(total, f'"{terms(last[0])[0]}"*')], k, condition, parameters)
+            last = None if known or any(map(may_be_slip, strangers.values())) else _LAST_WORD.search(text)
+            if last:  # too short to look for how its words go on
+                return self._titled([(total, f'"{terms(last[0])[0]}"*')], k, filters)
             if known and known[0][0] > MOST_RANKED:
-                return self._titled(known, k, condition, parameters)
+                return self._titled(known, k, filters)
         known = self._with_mended(known, strangers) if mends else known
         known = self._with_whole_names(text, known)
         ideal = sum(_rarity(total, count) for count, _word in known) + len(strangers) * _rarity(total, 0)
         used = _rarest(known, POSTINGS)
-        found = self._ranked(known[:used], k, condition, parameters)
-        if len(found) < k and used < len(known) and condition != "1":
-            found = self._ranked(known, k, condition, parameters)  # the filter left too few: common words count too
+        found = self._ranked(known[:used], k, filters)
+        if len(found) < k and used < len(known) and filters:
+            found = self._ranked(known, k, filters)  # the filter left too few: common words count too
         return Matches(found, ideal)
-
-    def rarities(self, words: Sequence[str]) -> dict[str, float]:
-        """Return how rare each of these words is: 0 in all entries, 1 in none. To be called after a search."""
-        most = math.log(2 * (self._total + 1))
-        return {
-            word: math.log((self._total + 1) / (self._count(stem) + 0.5)) / most for word, stem in self._stems([*words])
-        }
 
     def _frequencies(self, words: list[str]) -> tuple[list[tuple[int, str]], dict[str, str]]:
         """Return (document frequency, "word") of the words the base holds, rarest first; and (stem → word) of others.
@@ -203,12 +194,13 @@ class Words:
                 ).fetchall()
         return self._begun[stem]
 
-    def _titled(self, known: list[tuple[int, str]], k: int, condition: str, parameters: Sequence[object]) -> Matches:
+    def _titled(self, known: list[tuple[int, str]], k: int, filters: Filters | None) -> Matches:
         """Return the newest entries with one of the words in their title: too many hold them to rank them all."""
+        where, values = condition(filters, texts=False)
         rows = self._base.execute(
             "SELECT e.id FROM entries_fts f JOIN entries e ON e.rowid = f.rowid "
-            f"WHERE f.entries_fts MATCH ? AND ({condition}) ORDER BY f.rowid DESC LIMIT ?",
-            (f"title : ({_any_of(known)})", *parameters, k),
+            f"WHERE f.entries_fts MATCH ? AND ({where}) ORDER BY f.rowid DESC LIMIT ?",
+            (restricted(f"title : ({_any_of(known)})", filters), *values, k),
         ).fetchall()
         rarity = _rarity(self._total, known[0][0])
         return Matches([(row[0], rarity) for row in rows], rarity)
@@ -220,16 +212,14 @@ class Words:
         rows = self._scratch.execute("SELECT doc, term FROM stems").fetchall()
         return sorted((words[doc], stem) for doc, stem in rows)
 
-    def _ranked(
-        self, known: list[tuple[int, str]], k: int, condition: str, parameters: Sequence[object]
-    ) -> list[tuple[str, float]]:
+    def _ranked(self, known: list[tuple[int, str]], k: int, filters: Filters | None) -> list[tuple[str, float]]:
         if not known:
             return []
-        match, values = "entries_fts MATCH ?", [_any_of(known)]
-        if condition != "1":
+        where, parameters = condition(filters, texts=False)
+        match, values = "entries_fts MATCH ?", [restricted(_any_of(known), filters), *parameters]
+        if where != "1":
             # The unary plus keeps SQLite from looking the words up anew for each entry of the list.
-            match += f" AND +rowid IN (SELECT e.rowid FROM entries e WHERE {condition})"
-            values += [str(value) for value in parameters]
+            match += f" AND +rowid IN (SELECT e.rowid FROM entries e WHERE {where})"
         scored = f"SELECT rowid AS place, -{_BM25} AS score FROM entries_fts WHERE {match}"
         rows = self._base.execute(
             f"SELECT e.id, s.score FROM ({scored} ORDER BY score DESC LIMIT ?) s JOIN entries e ON e.rowid = s.place "

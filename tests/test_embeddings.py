@@ -355,3 +355,23 @@ def test_no_query_waits_for_a_book_but_the_command_that_brings_it_does(
     database.add_many([make_entry("short", id="short"), make_entry("long", "word " * 13_000, id="long")])
     assert service.embed_pending(longest=60_000) == 1
     assert [pending.entry.id for pending in database.pending("all-MiniLM-L6-v2", RECIPE, 9)] == ["long"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (Filters(phrases=("takes back",)), ["commit"]),
+        (Filters(phrases=("back takes",)), []),
+        (Filters(without=("commit",)), ["battery", "bread", "postgres"]),
+        (Filters(phrases=("last commit",), without=("work",)), []),
+        (Filters(types=("til",), phrases=("deep sleep",)), ["battery"]),
+    ],
+)
+def test_phrases_and_not_hold_for_both_arms(
+    notes: Database, service: EmbeddingService, filters: Filters, expected: list[str]
+) -> None:
+    service.embed_pending()
+    text = "undo what I committed last"
+    assert sorted(ids(service.semantic_search(text, 10, filters))) == expected
+    assert sorted(ids(service.hybrid_search(text, 10, filters))) == expected
+    assert set(ids(service.words_search(text, 10, filters))) <= set(expected)

@@ -97,7 +97,7 @@ def supported(
     """Return which entries are about a line, given what words and meaning say."""
     ranked = Ranked()
     ((error, print_),) = question([line]).asked
-    found = Support(error, print_, words, cosines, {})
+    found = Support(error, print_, words, cosines)
     by_support([found], {entry.id: entry for entry in entries}, CALIBRATED, ranked)
     return [(hit.id, hit.arm) for hit in ranked.hits()]
 
@@ -113,6 +113,15 @@ def test_the_root_cause_is_answered_before_its_echoes(make_entry: Callable[..., 
         "make: *** [Makefile:7: b.o] Error 1"
     )
     assert asked(output, entries) == [("root", "exact"), ("second", "exact"), ("echo", "exact")]
+
+
+def test_what_is_near_to_the_cause_comes_before_a_warning_beside_it(make_entry: Callable[..., Entry]) -> None:
+    entries = [
+        make_entry(id="warning", errors=("a.c:1: warning: unused variable 'x' in the basket",)),
+        make_entry(id="cause", errors=("a.c:1: error: unknown type name 'x' here, there and elsewhere",)),
+    ]
+    output = "b.c:1: warning: unused variable 'y' in the basket\nb.c:2:2: error: unknown type name 'y' here and there"
+    assert asked(output, entries) == [("cause", "near"), ("warning", "exact")]
 
 
 def test_an_echo_in_a_pasted_log_is_no_evidence_for_its_cause(make_entry: Callable[..., Entry]) -> None:
@@ -197,7 +206,7 @@ def test_who_does_not_stand_out_from_the_others_is_no_answer(make_entry: Callabl
 
 
 def test_a_warning_needs_more_evidence_than_an_error(make_entry: Callable[..., Entry]) -> None:
-    entry, strength = make_entry("Overflow", id="x"), {"x": 0.7}
+    entry, strength = make_entry("Overflow", id="x"), {"x": 0.6}
     assert supported("error: the basket is full", [entry], strength, strength) == [("x", "meaning")]
     assert supported("warning: the basket is full", [entry], strength, strength) == []
 

@@ -259,7 +259,7 @@ def test_a_failing_batch_leaves_its_entries_in_the_queue(
     def broken(_entry: Entry) -> list[module.ErrorText]:
         raise RuntimeError
 
-    monkeypatch.setattr(error_table, "of_entry", broken)
+    monkeypatch.setattr(module, "of_entry", broken)
     with pytest.raises(RuntimeError):
         database.read_errors()
     monkeypatch.undo()

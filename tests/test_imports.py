@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).parent.parent
 SOURCES = sorted((REPOSITORY / "rekall").rglob("*.py"))
 
 LAYERS = (
-    "rekall errors entry config protocol query language usage frames places stdin_pipe memory redact printed "
+    "rekall errors entry config protocol query language usage frames places stdin_pipe memory redact prints printed "
     "error_marks error_lines fingerprint likeness",
     "schema rows typos words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
     "old_rekall history_schema mending migrations base_parts history error_table backups base_file db client",

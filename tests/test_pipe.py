@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
@@ -20,7 +21,7 @@ from threading import Thread
 import pytest
 from running import REPOSITORY, runtime_folder, wait_for
 
-from rekall.db import Database
+from rekall.db import Database, sqlite3
 from rekall.entry import Entry
 from rekall.memory import process_memory
 
@@ -136,6 +137,53 @@ def test_output_is_answered_by_the_entry_that_holds_its_error(desk: Desk) -> Non
     assert desk.run(NO_RULE).stdout == b"rule  bug  A header that is made\n    fixed\n"
     assert desk.run(NO_RULE, "-0").stdout.startswith(b"rule\tA header that is made\n")
     assert desk.run(NO_RULE, "--tsv").stdout == b"rule\tbug\t1.000000\tA header that is made\n"
+
+
+@contextmanager
+def written_by_hand(desk: Desk, key: str, errors: list[str]) -> Iterator[None]:
+    """Have an entry in the base that the sqlite3 shell wrote, for the length of a block."""
+    with closing(sqlite3.connect(desk.env["REKALL_DB"], isolation_level=None)) as plain:
+        plain.execute(
+            "INSERT INTO entries(id, type, title, errors, created_at, updated_at) VALUES (?, 'bug', 'x', ?, 'x', 'x')",
+            (key, json.dumps(errors)),
+        )
+        try:
+            yield
+        finally:
+            plain.execute("DELETE FROM entries WHERE id = ?", (key,))
+
+
+@pytest.mark.parametrize(
+    ("error", "output"),
+    [
+        ("thread 'main' panicked: basket 7 is full", "thread 'w-3' panicked: basket 12 is full\nnote: run with more\n"),
+        (
+            "Your basket was left in the rain.\nTake another one.",
+            "hello\nYour basket was left in the rain.\nTake another one.\n",
+        ),
+    ],
+    ids=["marked", "unmarked"],
+)
+def test_an_error_that_plain_sqlite3_wrote_is_answered_at_once(error: str, output: str, desk: Desk) -> None:
+    with written_by_hand(desk, "hand", [error]):
+        done = desk.run(output.encode(), "search", "-", "--json", "--explain")
+        hits = json.loads(done.stdout)["hits"]
+        assert [(hit["id"], hit["arm"], hit["explain"]["arm"]) for hit in hits] == [("hand", "exact", "exact")]
+    assert desk.run(output.encode()).returncode == 1
+
+
+def test_what_no_mark_shows_is_answered_after_a_quiet_second_as_well(desk: Desk) -> None:
+    with (
+        written_by_hand(desk, "hand", ["Your basket was left in the rain.\nTake another one."]),
+        desk.pipe("search", "-", "--json") as piping,
+    ):
+        piping.write(b"hello\nYour basket was left in the rain.\n")
+        time.sleep(PAUSE)
+        assert not piping.output
+        piping.write(b"Take another one.\n")
+        wait_for(lambda: piping.output.endswith(b"\n"), 10)
+        assert json.loads(piping.output)["hits"][0]["id"] == "hand"
+        assert piping.end() == 0
 
 
 @pytest.mark.parametrize(

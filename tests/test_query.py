@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rekall.db import Database
 from rekall.errors import UsageError
 from rekall.query import (
     MAX_TERMS,
@@ -247,6 +248,30 @@ def test_a_time_that_is_none_is_an_error_in_a_query_and_text_while_typing(line: 
 )
 def test_while_typing_what_is_wrong_is_text_once_it_is_finished(line: str, words: str) -> None:
     assert typed(line, NAMES, MOMENT, UTC).words == words
+
+
+def test_a_pasted_document_of_filters_is_no_more_than_a_base_takes() -> None:
+    words = [f"w{i}" for i in range(3000)]
+    line = " ".join(f'"{word} x" not:{word}y tag:{word} project:{word} type:bug since:1d' for word in words)
+    started = time.process_time()
+    found = asked(line, MOMENT, UTC).filters
+    assert time.process_time() - started < 2
+    assert {len(values) for values in (found.tags, found.projects, found.phrases, found.without)} == {30}
+    with Database(None) as database:
+        assert database.search_words("x", 5, found).found == []
+        assert database.newest(found, 5) == []
+        long = Filters(phrases=(" ".join(words),), without=("C++ " * 500,))
+        assert database.search_words("x", 5, long).found == []
+
+
+@pytest.mark.parametrize(
+    "text", ['"' * 100_000, '"a' * 50_000, '"a" ' * 25_000, "not:" * 25_000, 'not:"' * 20_000, "(" * 100_000]
+)
+def test_hostile_queries_are_taken_apart_in_time(text: str) -> None:
+    started = time.process_time()
+    typed(text)
+    asked(text)
+    assert time.process_time() - started < 2
 
 
 @given(any_text)

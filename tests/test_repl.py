@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import pty
+import re
 import stat
 import subprocess
 import sys
@@ -121,6 +122,28 @@ def test_results_are_numbered_and_a_number_shows_one(rekall: Rekall) -> None:
     assert "1  pattern  Undo the last commit" in drawn
     assert "git reset --soft HEAD~1" in drawn and "id: undo" in drawn
     assert "there is no result 9" in drawn
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ('?commit disk "disk is full"', ["The disk is full"]),
+        ("commit disk templates not:templates type:pattern", ["Undo the last commit"]),
+        ("type:bug", ["The disk is full"]),
+        ("disk project:shop", ["C++ templates can't be foo-bar"]),
+        ('"full disk"', []),
+        ("disk since:yesterday", []),
+    ],
+)
+def test_a_search_may_hold_phrases_filters_and_not(line: str, shown: list[str], rekall: Rekall) -> None:
+    drawn = session(rekall, line).drawn.getvalue().split(line)[-1]
+    numbered = [
+        title
+        for title in (str(fields["title"]) for fields in NOTED)
+        if re.search(rf"\d  \w+ +{re.escape(title)}", drawn)
+    ]
+    assert numbered == shown
+    assert ("time 'yesterday' is not understood" in drawn) == ("since:" in line)
 
 
 def test_commands_write_and_errors_are_one_line(rekall: Rekall) -> None:

@@ -20,11 +20,10 @@ from rekall.evidence import (
     by_error,
     by_support,
     by_whole_text,
-    stem,
     weigh_names,
 )
 from rekall.fingerprint import ErrorText, Fingerprint, as_question
-from rekall.query import Filters, terms
+from rekall.query import Filters
 from rekall.ranking import POOL, Hit
 from rekall.words import Matches
 
@@ -74,8 +73,7 @@ def _support(
     near = None if arm == "words" else room.nearest(text, _ABOUT, filters)
     keys = list(dict.fromkeys([*list(words)[:_ABOUT], *(near or ())]))
     cosines = None if near is None else near | room.cosines(text, [key for key in keys if key not in near])
-    rarities = database.words.rarities(terms(f"{print_.text} {text}"))
-    return Support(line, print_, words, cosines, {stem(word): rare for word, rare in rarities.items()}), keys
+    return Support(line, print_, words, cosines), keys
 
 
 def _shares(matches: Matches) -> Mapping[str, float]:

@@ -12,6 +12,7 @@ from rekall.entry import clean_text, to_record
 from rekall.errors import NOTHING_FOUND, UsageError
 from rekall.language import _
 from rekall.protocol import Request, Response
+from rekall.query import Filters
 from rekall.ranking import Hit
 from rekall.render import entry_lines, entry_text, hit_object, tsv_line
 
@@ -41,11 +42,11 @@ def search_(room: Room, request: Request, response: Response) -> None:
 
 def _search_each_line(room: Room, request: Request, response: Response) -> None:
     """Answer each line of stdin with one JSON object, in order, blank lines included."""
-    options = request.options
+    options, filters = request.options, filters_of(request)
     response.status = NOTHING_FOUND
     for line in _lines(request.stdin):
         text = clean_text(line.decode("utf-8", "replace")).strip()
-        hits = _hits_of_line(room, request, text)
+        hits = _hits_of_line(room, request, text, filters)
         entries = entries_of(room, hits)
         if hits:
             response.status = 0
@@ -53,9 +54,8 @@ def _search_each_line(room: Room, request: Request, response: Response) -> None:
         response.flush()
 
 
-def _hits_of_line(room: Room, request: Request, text: str) -> list[Hit]:
+def _hits_of_line(room: Room, request: Request, text: str, filters: Filters) -> list[Hit]:
     """Return the hits for one line of many; a time that is none is text, for the others are to be answered."""
-    filters = filters_of(request)  # what the command line says wrong is wrong
     try:
         return hits_of(room, request, text)
     except UsageError:

@@ -50,7 +50,7 @@ class _Piped:
     kept: Kept = field(default_factory=Kept)
     is_new: bool = False  # something came since it was last judged
     best: str | None = None  # the entry that was answered last
-    asked: str | None = None  # and what was asked then
+    asked: str | Question | None = None  # and what was asked then
 
     def __post_init__(self) -> None:
         self.tees: bool = self.request.options.tee
@@ -85,8 +85,9 @@ class _Piped:
         asked = None if query is not None else question(self.kept.lines())
         text = query if query is not None else asked.text if asked else ""
         hits: list[Hit] = []
-        if text != self.asked:
-            self.asked = text
+        now = query if asked is None else asked
+        if now != self.asked:
+            self.asked = now
             hits = self._hits(text, asked)
         best = hits[0].id if hits else None
         if best is not None and best != self.best:

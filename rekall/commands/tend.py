@@ -44,10 +44,10 @@ def _index_facts(room: Room) -> dict[str, Any]:
         "entries": database.count(),
         "vectors": database.count_vectors(model),
         "pending": database.count_pending(model),
-        "fingerprints": database.count_fingerprints(),
-        "fingerprints_pending": database.count_unread(),
         "model": model,
         "embeddings_vec": vec_state(database),
+        "fingerprints": database.count_fingerprints(),
+        "unread": database.count_unread(),
         "backend": room.config.text("performance.vector_backend"),
         "revision": database.revision(),
         "base": str(room.base.path),
@@ -78,7 +78,7 @@ def _verify(room: Room, request: Request, response: Response) -> None:
         response.status = ERROR
     if request.options.json:
         named = [{"check": finding.check, "detail": finding.detail} for finding in findings]
-        names = ("entries", "vectors", "pending", "fingerprints", "fingerprints_pending", "embeddings_vec")
+        names = ("entries", "vectors", "pending", "fingerprints", "unread", "embeddings_vec")
         counts = {name: facts.get(name) for name in names}
         response.json({"in_step": not findings, "findings": named, **counts})
         return

@@ -88,7 +88,7 @@ def collected(base: Path, outputs: Sequence[dict[str, Any]]) -> list[Result]:
     from rekall.evidence import Thresholds, question
     from rekall.printed import plain_lines
 
-    weakest = Thresholds(near=NEAR[0], supported=SUPPORTED[0], words_alone=0.0)
+    weakest = Thresholds(near=NEAR[0], supported=SUPPORTED[0], words_alone=0.3)
     results = []
     with Room(Base(base, "option"), Config(Path("none"), {})) as room:
         for output in outputs:
