@@ -38,6 +38,9 @@ def test_a_missing_file_gives_the_documented_defaults(file: Path):
         "performance.model_idle_timeout_minutes": 10,
         "performance.vector_backend": "auto",
         "embeddings.model": "all-MiniLM-L6-v2",
+        "backup.keep": 5,
+        "backup.max_megabytes": 1000,
+        "history.keep_days": 365,
         "server.idle_timeout_minutes": 60,
     }
     assert not file.exists()

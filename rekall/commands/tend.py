@@ -80,7 +80,7 @@ def _verify(room: Room, request: Request, response: Response) -> None:
     if request.options.json:
         named = [{"check": finding.check, "detail": finding.detail} for finding in findings]
         names = ("entries", "vectors", "pending", "fingerprints", "fingerprints_pending", "embeddings_vec")
-        counts = {name: facts[name] for name in names}
+        counts = {name: facts.get(name) for name in names}
         response.json({"in_step": not findings, "findings": named, **counts})
         return
     for finding in findings:
