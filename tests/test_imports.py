@@ -22,9 +22,9 @@ LAYERS = (
     "error_marks error_lines likeness parts",
     "schema rows words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
     "old_rekall base_parts base_file db client",
-    "verify nearness embeddings ranking evidence capture exchange render",
+    "verify nearness embeddings ranking known_items evidence capture exchange render",
     "commands commands.find commands.keep commands.move commands.pipe commands.room commands.showing commands.tend "
-    "commands.serve",
+    "commands.serve commands.bench",
     "cli __main__ door rooms embedder socket_sink pool conversation server desk screens interactive sheet picker_view "
     "preview clipboard picking picker_keys picker repl repl_history repl_words",
 )

@@ -21,6 +21,7 @@ _MODULE_OF = {
     **dict.fromkeys(("add", "edit", "tag", "link", "unlink", "delete"), "keep"),
     **dict.fromkeys(("import", "export", "backup"), "move"),
     **dict.fromkeys(("server", "doctor"), "serve"),
+    "bench": "bench",
     **dict.fromkeys(("index", "stats", "config", "help"), "tend"),
 }
 
