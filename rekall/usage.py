@@ -465,6 +465,14 @@ def _index(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+def _bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("run",), help=_("run: how well is found what is in this base"))
+    parser.add_argument(
+        "--entries", type=_count, default=200, metavar="N", help=_("ask for N entries, always the same ones (200)")
+    )
+    _json(parser)
+
+
 def _stats(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--memory", action="store_true", help=_("what is held in memory"))
     _json(parser)
@@ -558,6 +566,7 @@ COMMANDS = (
     ),
     Command("init", _TEND, _n("print what sets up bash, zsh, fish or Vim"), _init, is_local=True),
     Command("doctor", _TEND, _n("say what runs, what is wrong, and what to do"), _doctor, is_local=True),
+    Command("bench", _TEND, _n("measure how well search finds what is in this base"), _bench, is_local=True),
     Command("stats", _TEND, _n("say what is in the base"), _stats),
     Command(
         "config", _TEND, _n("read and change settings"), _config, "get KEY | set KEY VALUE | list | path", writes=True

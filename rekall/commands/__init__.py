@@ -22,6 +22,7 @@ _MODULE_OF = {
     **dict.fromkeys(("import", "export"), "move"),
     **dict.fromkeys(("backup", "restore", "undo", "history"), "back"),
     **dict.fromkeys(("server", "doctor"), "serve"),
+    "bench": "bench",
     "complete": "complete",
     "pick": "pick",
     **dict.fromkeys(("index", "stats", "config", "init", "help"), "tend"),
