@@ -25,11 +25,11 @@ def kept(warm: Warm) -> Day:
 
 @pytest.fixture
 def small_disk(warm: Warm) -> Iterator[Day]:
-    """A base with two entries on a file system of 3 MB."""
+    """A base with two entries on a file system with 3 MB of room: 27 of 30 are taken, by a file `fill`."""
     needs("unshare", "nsenter")
     data = warm.base.parent.parent
     data.mkdir(parents=True)
-    with mounted(warm, 'mount -t tmpfs -o size=3m none "$1"', data) as day:
+    with mounted(warm, 'mount -t tmpfs -o size=30m none "$1"; head -c 27m /dev/zero > "$1/fill"', data) as day:
         assert day.both("add", "til", "first", "-c", "kept words").status == 0
         day.assert_warm()
         yield day
@@ -38,7 +38,7 @@ def small_disk(warm: Warm) -> Iterator[Day]:
 def assert_in_step(day: Day, entries: int) -> None:
     listed = json.loads(day.both("list", "--json").output)["hits"]
     assert len(listed) == entries
-    assert f"in step: {entries} entries" in day.both("index", "verify").output
+    assert f"in step: {entries} entries" in day.cold("index", "verify").output  # the server may be embedding
 
 
 def test_what_does_not_fit_on_the_disk_is_refused_whole_and_all_else_goes_on(small_disk: Day) -> None:
@@ -55,7 +55,7 @@ def test_on_a_full_disk_all_is_found_and_room_heals_it(small_disk: Day) -> None:
     inside(small_disk, FILL, data)
     assert small_disk.both("search", "kept").output.count("first") == 2
     for words in (("list",), ("stats",), ("export",)):
-        assert small_disk.both(*words).status == 0
+        assert (small_disk.cold(*words).status, small_disk.hot(*words).status) == (0, 0)
     for target in (data / "out.jsonl", Path("/dev/full")):
         assert f"{target} cannot be written: No space left on device" in small_disk.refused("export", "-o", str(target))
     assert inside(small_disk, 'ls -A "$1"', data).split() == ["fill", "rekall"]  # no part of the export is left
@@ -74,8 +74,8 @@ def test_an_import_that_fills_the_disk_keeps_whole_entries_and_goes_on_later(sma
     assert said.status == 2 and "is full" in said.errors
     held = [json.loads(line) for line in small_disk.both("export").output.splitlines()]
     assert all(entry["content"] == note for entry in held if entry["id"].startswith("n"))
-    assert "in step" in small_disk.both("index", "verify").output
-    inside(small_disk, 'mount -o remount,size=30m "$1"', data)
+    assert "in step" in small_disk.cold("index", "verify").output
+    inside(small_disk, 'rm "$1/fill"', data)
     assert small_disk.cold("import", str(source), "--no-wait").status == 0
     assert_in_step(small_disk, 702)
 
@@ -128,7 +128,9 @@ def test_a_base_that_may_only_be_read_is_read(kept: Day) -> None:
     day.assert_warm()
     for words in (("add", "til", "x"), ("tag", "0", "+x"), ("delete", "0")):
         assert "may not be written; check the rights of the file and its folder" in day.refused(*words)
-    kept.warm.base.chmod(0o600)
+    kept.warm.end()
+    for file in kept.warm.base.parent.iterdir():  # SQLite gave what it made beside the base the same rights
+        file.chmod(0o600)
     assert_in_step(kept, 1)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from bad_days import WITHOUT_ROOTS_RIGHTS, Day, mounted, needs
+from bad_days import WITHOUT_ROOTS_RIGHTS, Day, needs
 from running import wait_for
 from warm import PROGRAMS, Warm
 
@@ -53,15 +53,12 @@ def test_without_a_runtime_folder_the_server_is_met_below_tmpdir(runtime: str | 
 
 
 def test_where_no_socket_can_be_made_the_answer_is_the_same(day: Day) -> None:
-    needs("unshare", "nsenter")
-    env = without(day.warm.env, "XDG_RUNTIME_DIR") | {"TMPDIR": "/nowhere"}
-    home = Path(day.warm.env["HOME"])
-    read_only = (
-        'mount --bind /tmp /tmp; mount -o remount,ro,bind /tmp; mount --bind "$1" "$1"; mount -o remount,rw,bind "$1"'
-    )
-    with mounted(day.warm, read_only, home) as bad:
-        assert bad.both("list", env=env | {"REKALL_DB": str(home / "x.db")}).status == 1
-        assert bad.both("add", "til", "x", env=env | {"REKALL_DB": str(home / "x.db")}).status == 0
+    with TemporaryDirectory(prefix="rk", dir="/tmp") as closed:  # a short name: a long one is passed over
+        Path(closed).chmod(0o555)
+        env = day.warm.env | {"XDG_RUNTIME_DIR": "/nowhere", "TMPDIR": closed}
+        bad = Day(day.warm, WITHOUT_ROOTS_RIGHTS)
+        assert bad.both("list", env=env).output.count("first") == 1
+        assert bad.both("add", "til", "second", env=env).status == 0
         assert not day.warm.servers()
 
 

@@ -260,13 +260,13 @@ def _base_seeds() -> list[bytes]:
 
 
 TARGETS = {
-    "query": Target(query, _query_seeds, 100),
-    "words": Target(words, _word_seeds, 50),
-    "frames": Target(frames_in, _frame_seeds, 200),
-    "conversation": Target(conversing.converse, conversing.seeds, 100, (conversing.said(("list",), (b"W", b"x")),)),
-    "jsonl": Target(jsonl, _jsonl_seeds, 100),
-    "markdown": Target(markdown, _markdown_seeds, 50),
-    "settings": Target(settings, _settings_seeds, 20, (b"\r[server]\n", b"server = 5\r")),
-    "output": Target(output, _output_seeds, 50),
-    "bases": Target(old_base, _base_seeds, 3),
+    "query": Target(query, _query_seeds, 60),
+    "words": Target(words, _word_seeds, 60),
+    "frames": Target(frames_in, _frame_seeds, 400),
+    "conversation": Target(conversing.converse, conversing.seeds, 60, (conversing.said(("list",), (b"W", b"x")),)),
+    "jsonl": Target(jsonl, _jsonl_seeds, 200),
+    "markdown": Target(markdown, _markdown_seeds, 20),
+    "settings": Target(settings, _settings_seeds, 15, (b"\r[server]\n", b"server = 5\r")),
+    "output": Target(output, _output_seeds, 15),
+    "bases": Target(old_base, _base_seeds, 2),
 }
