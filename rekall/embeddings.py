@@ -23,7 +23,7 @@ from rekall.model_manager import ModelManager
 from rekall.nearness import Nearness, Resident, Stored
 from rekall.query import Filters
 from rekall.ranking import POOL, TITLES_READ, Cosine, Hit, by_meaning, by_words, fuse, with_titles
-from rekall.vectors import Matrix, best_and_whole, unit_rows
+from rekall.vectors import Matrix, best_and_whole, cosines, unit_rows
 
 # A submitted query first embeds this many waiting entries, so that what was just added is found.
 CATCH_UP = 32

@@ -311,7 +311,7 @@ def statements(script: str) -> list[str]:
 
 def all_statements() -> list[str]:
     """Return every statement of the schema, in order."""
-    return statements(_TABLES + _full_text()) + statements(_triggers())
+    return [statement for script in scripts() for statement in statements(script)]
 
 
 def create_tables(connection: Connection) -> None:

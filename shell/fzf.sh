@@ -100,7 +100,7 @@ if [ "$minor" -ge 51 ]; then set -- "$@" --with-shell '/bin/sh -c'; fi
 if [ "$minor" -ge 60 ]; then set -- "$@" --accept-nth 1; fi
 if [ "$minor" -ge 71 ]; then set -- "$@" --id-nth 1; fi # what is marked stays so while it is listed
 
-chosen=$(ask pick --list $rekall_general -- "$query" 2>/dev/null | fzf "$@")
+chosen=$(ask pick --list $rekall_general -- "$query" 2>/dev/null | fzf "$@" 2>/dev/tty)  # where it draws; the keys of the shells read what is said on stderr
 status=$?
 if [ "$status" -ne 0 ]; then exit "$status"; fi
 
