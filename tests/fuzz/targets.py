@@ -26,8 +26,9 @@ from rekall.db import Database
 from rekall.entry import Entry, clean_text, from_record, to_record
 from rekall.error_lines import error_lines, has_named_error
 from rekall.errors import InvalidEntry, RekallError
-from rekall.evidence import error_texts, question
-from rekall.likeness import fixed, likeness
+from rekall.evidence import question
+from rekall.fingerprint import fingerprint, of_entry
+from rekall.likeness import likeness
 from rekall.printed import Kept
 from rekall.protocol import Terminal
 from rekall.query import Filters, parse_time, terms, typed
@@ -121,7 +122,7 @@ def _comes_back(entry: Entry) -> None:
             base.add(entry)
             assert base.get(entry.id) == entry
             assert entry_text(entry, [], _PIPE) and entry_lines([entry], {entry.id: entry.id}, _PIPE)
-            error_texts(entry)
+            of_entry(entry)
         raise _Undone
 
 
@@ -159,9 +160,11 @@ def output(data: bytes) -> None:
         kept.add(data[first : first + 700])
     lines = kept.lines()
     for line in error_lines(lines):
-        assert likeness(fixed(line.text), fixed(line.text)) in (0.0, 1.0)
-    asked = question(error_lines(lines))
-    assert all(isinstance(text, str) for text in (asked.text, asked.words, *asked.searches))
+        print_ = fingerprint(line.text)
+        assert likeness(print_, print_) in (0.0, 1.0)
+        assert not print_ or fingerprint(print_.text) == print_
+    asked = question(lines)
+    assert len(asked.prints) == len(set(asked.prints)) >= len(asked.asked)
     for line in lines:
         has_named_error(line)
         assert redacted(redacted(line)) == redacted(line)
