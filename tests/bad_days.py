@@ -73,7 +73,9 @@ class Day:
 
 
 def _comparable(answer: Answer) -> tuple[int, str, str]:
-    return answer.status, _ID.sub("ID", answer.output), _ID.sub("ID", answer.errors)
+    # Asked twice, an `add` is told of the first: where the model is not there yet, it is not.
+    errors = "".join(line for line in answer.errors.splitlines(True) if not line.startswith("much like "))
+    return answer.status, _ID.sub("ID", answer.output), _ID.sub("ID", errors)
 
 
 @contextmanager
