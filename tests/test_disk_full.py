@@ -72,7 +72,7 @@ def test_a_small_disk_that_fills_up_keeps_what_it_has(warm: Warm, tmp_path: Path
         base, kept = disk / "rekall.db", set()
         for number in range(60):
             title = f"note {number}"
-            answer = warm.cold("--db", str(base), "add", "til", title, "-c", "words of some length " * 8000)
+            answer = warm.cold("--db", str(base), "add", "til", title, "-c", "-", stdin=b"words of some length " * 8000)
             if answer.status:
                 assert answer.status == 2 and "full" in answer.errors, answer
                 break

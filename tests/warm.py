@@ -303,7 +303,8 @@ def serve(warm: Warm, **env: str) -> subprocess.Popen[bytes]:
         wait_for(lambda pid=pid: is_gone(pid))  # type: ignore[misc]  # a default binds the pid
     command = [str(PROGRAMS / "rekall-py"), "server", "run"]
     process = subprocess.Popen(command, env=warm.env | env, cwd=warm.cwd, stderr=subprocess.DEVNULL)
-    wait_for(lambda: client.is_running(warm.folder) or process.poll() is not None)
+    lock = warm.folder / "server.lock"
+    wait_for(lambda: lock.exists() and lock.read_text().strip() == str(process.pid) and client.is_running(warm.folder))
     return process
 
 
