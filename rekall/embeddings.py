@@ -133,7 +133,7 @@ class EmbeddingService:
         candidates = dict.fromkeys([*(key for key, _score in matches.found), *pool])
         known = {key: near[key] for key in candidates if key in near}
         rest = self._cosines(source, (key for key in candidates if key not in near), query)
-        hits = self._titled(fuse(matches, known | rest), text)[:k]
+        hits = self._titled(fuse(matches, known | rest, max(k, TITLES_READ)), text)[:k]
         beyond = {key: cosine for key, cosine in near.items() if key not in candidates}
         return hits + [Hit(hit.id, 0.0, cosine=hit.cosine) for hit in by_meaning(beyond)][: k - len(hits)]
 

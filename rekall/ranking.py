@@ -119,7 +119,9 @@ def with_titles(hits: Sequence[Hit], text: str, titles: Mapping[str, str]) -> li
 
     def level(key: str) -> int:
         title = _folded(titles[key]) if key in titles else ""
-        return 2 if title == asked else 1 if words and _WORD.findall(title) == words else 0
+        if title == asked:
+            return 2
+        return int(bool(words) and words[0] in title and _WORD.findall(title) == words)  # the cheap look first
 
     raised = [
         replace(hit, score=round(hit.score + found, 6), titled=found) if (found := level(hit.id)) else hit
