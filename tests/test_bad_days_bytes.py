@@ -68,13 +68,13 @@ def test_what_is_too_large_for_an_entry_is_refused_with_the_limit(door: str, day
 @pytest.mark.torture
 @pytest.mark.timeout(600)
 def test_an_entry_of_fifty_megabytes_is_an_entry(day: Day) -> None:
-    size = rounds(10, 50, 50) * 1_000_000
+    size = rounds(5, 50, 50) * 1_000_000
     text = b"".join(b"line %d of it is kept whole\n" % number for number in range(1_700_000))[:size]
     added = day.hot("add", "til", "the whole log", "-c", "-", input=text)
     assert added.status == 0, added
     key = added.output.strip()
     day.warm.end()  # it embeds the beginning of it for a while
-    assert day.both("search", "--words", "300000").output.startswith(key[:6])
+    assert day.both("search", "--words", "100000").output.startswith(key[:6])
     assert day.both("list").output.count("the whole log") == 1
     shown = json.loads(day.both("show", key, "--json").output)
     assert shown["content"] == text.decode().rstrip("\n")
