@@ -14,6 +14,8 @@
 # make clean   remove what these targets made
 
 PYTHON ?= python3
+# Tests at a time: they wait more than they work.
+JOBS ?= 4
 VENV := .venv
 DEMO := .demo
 BIN := $(VENV)/bin
@@ -33,7 +35,7 @@ test: $(VENV)/installed
 	$(BIN)/ruff check rekall/ tests ext setup.py
 	$(BIN)/ruff format --check rekall/ tests ext setup.py
 	$(BIN)/mypy --strict
-	$(BIN)/python -m pytest tests/ -v
+	$(BIN)/python -m pytest tests/ -v -n $(JOBS) --dist worksteal
 
 # ROUNDS=ci is a tenth of it.
 torture: $(VENV)/installed

@@ -57,12 +57,8 @@ class VecTable:
 
     @property
     def is_there(self) -> bool:
-        """Whether there is a copy, or a part of one."""
-        return bool(
-            self._connection.execute(
-                "SELECT 1 FROM sqlite_master WHERE name IN ('vec_state', 'embeddings_vec')"
-            ).fetchone()
-        )
+        """Whether there is a copy of ours, or a part of one. An older rekall's had no vec_state, and nobody reads it."""
+        return bool(self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'vec_state'").fetchone())
 
     @property
     def _has_rows(self) -> bool:

@@ -6,6 +6,7 @@ Nothing here touches the user's own folders: every path lies in tmp_path.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any  # the fields of an Entry
@@ -17,6 +18,10 @@ from warm import Warm, warm_in
 
 from rekall.db import Database
 from rekall.entry import Entry, new_id
+
+# What starts the tests may ignore these (a shell's `&`, nohup); what they start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The same examples in every run, no folder of failures beside the tests, and no race against a busy machine.
 settings.register_profile("rekall", derandomize=True, database=None, deadline=None)

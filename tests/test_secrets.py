@@ -198,16 +198,18 @@ def test_secrets_are_kept_by_who_asks_for_it_and_doctor_finds_them(rekall: Rekal
     told = json.loads(rekall("doctor", "--secrets", "--json").output)
     assert told["scanned"] == 1 and len(told["secrets"]) >= len(MADE)
     assert set(told["secrets"][0]) == {"id", "field", "line", "kind"}
-    # Another field is edited: what was allowed stays. Taken out, nothing of it is left in the file.
+    # Another field is edited: what was allowed stays. Deleted for ever, nothing of it is left in the file.
     rekall("edit", key.output.strip(), "--title", "still there")
     assert rekall("doctor", "--secrets").status == 2
     rekall("edit", key.output.strip(), "-c", "gone")
+    assert rekall("doctor", "--secrets").status == 2  # what was there before the change could be brought back
+    assert rekall("delete", "--forever", key.output.strip()).status == 0
     rekall("index", "rebuild")
     rekall("server", "stop")
     with sqlite3.connect(rekall.base) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert leaks(rekall) == []
-    assert rekall("doctor", "--secrets").output == "no secret in 1 entry\n"
+    assert rekall("doctor", "--secrets").output == "no secret in 0 entries\n"
 
 
 def test_the_editor_is_run_as_its_words_and_no_text_of_an_entry_goes_through_a_shell(rekall: Rekall) -> None:
