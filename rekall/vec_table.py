@@ -57,7 +57,7 @@ class VecTable:
 
     @property
     def is_there(self) -> bool:
-        """Whether there is a copy of ours, or a part of one. An older rekall's had no vec_state, and nobody reads it."""
+        """Whether there is a copy of ours, or a part of one. An older rekall's has no vec_state; nobody reads it."""
         return bool(self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'vec_state'").fetchone())
 
     @property
