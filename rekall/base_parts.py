@@ -142,6 +142,15 @@ class EmbeddingQueue(Part):
             )[0][0]
         )
 
+    def has_vector(self, key: str, model: str) -> bool:
+        """Tell whether an entry has a vector of this model."""
+        found = self._read(
+            "SELECT 1 FROM embeddings v JOIN entries e ON e.rowid = v.entry_rowid WHERE e.id = ? AND v.model = ? "
+            "LIMIT 1",
+            (key, model),
+        )
+        return bool(found)
+
     def count_vectors(self, model: str) -> int:
         """Return how many vectors of `model` are stored."""
         return int(self._read("SELECT count(*) FROM embeddings WHERE model = ?", (model,))[0][0])

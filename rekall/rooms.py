@@ -7,7 +7,7 @@ the cache are the household's. When settings change, the next request finds a ne
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -49,6 +49,10 @@ class Rooms:
         """Whether the model of the settings in force is in memory."""
         models = self._household.models_if_any
         return models is not None and models.is_loaded
+
+    def wake_with(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called when something waits to be embedded and somebody waits for that."""
+        self._household.wake = wake
 
     @contextmanager
     def lend(self, request: Request) -> Iterator[Room]:
@@ -130,6 +134,7 @@ class Rooms:
             if config is old.config or config.same_as(old.config):
                 return old
             new = self._household = Household(config, model_in_child=True)
+            new.wake = old.wake
             new.take_over(old)
             self._retired.append(old)
         return new

@@ -118,6 +118,7 @@ class Server:
         self._pool_by_meaning = Pool(PLACES_BY_MEANING, "rekall-meaning")
         self._typists = ThreadPoolExecutor(THREADS_FOR_APPS, "rekall-app")
         self._embedder = Embedder(self.rooms, base, self.log)
+        self.rooms.wake_with(self._embedder.wake)
         self._conversations: set[Conversation] = set()
         self._requests = 0
         self._started = self._last_request = time.monotonic()

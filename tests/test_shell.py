@@ -163,9 +163,9 @@ def test_fzf_draws_where_it_is_the_picker(shell: str, at: Open) -> None:
     prompt = at(shell, {"REKALL_PICKER": "fzf"})
     prompt.type(":echo ")
     prompt.find("disk")
-    prompt.shows("> bug")
+    prompt.shows("id: cpp-2")
     prompt.type("Enter")
-    assert prompt.settles("echo du -sh *", "> bug").splitlines() == ["first line", "P> echo du -sh *"]
+    assert prompt.settles("echo du -sh *", "id: cpp-2").splitlines() == ["first line", "P> echo du -sh *"]
 
 
 # --- what stays ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any  # values of options
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # An entry longer than this is embedded behind the warm process's answer, and not compared: it takes more than 50 ms.
 SHORT_CHARACTERS = 1500
+# The warm process waits for the new entry's vector for so long before it answers.
+TWIN_SECONDS = 0.04
 # As much of a title as a notice names.
 TITLE_COLUMNS = 60
 MAX_CONTENT_BYTES = 64 * 1024 * 1024
@@ -55,9 +58,19 @@ def add_(room: Room, request: Request, response: Response) -> None:
     if not room.household.is_warm:
         response.after.append(lambda: embed_quietly(room, response))
         response.after.append(lambda: _tell_of_twin(room, response, entry))
-    elif room.household.models.is_loaded and len(entry.body()) <= SHORT_CHARACTERS:
-        embed_quietly(room, response, 1)
+    elif room.household.models.is_loaded and len(entry.body()) <= SHORT_CHARACTERS and _is_embedded_soon(room, entry):
         _tell_of_twin(room, response, entry)
+
+
+def _is_embedded_soon(room: Room, entry: Entry) -> bool:
+    """Wait a moment for the entry's vector, which another thread makes: an `add` waits for no model, however busy."""
+    room.household.wake()
+    model, deadline = room.household.models.name, time.monotonic() + TWIN_SECONDS
+    while not room.reading().has_vector(entry.id, model):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(TWIN_SECONDS / 20)
+    return True
 
 
 def _tell_of_twin(room: Room, response: Response, entry: Entry) -> None:

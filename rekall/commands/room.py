@@ -7,7 +7,7 @@ vectors in memory and the cache are there once, however many requests are answer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,7 @@ class Household:
         )
         self.hits: HitCache[list[Hit]] = HitCache()
         self.is_warm = model_in_child
+        self.wake: Callable[[], None] = lambda: None  # has somebody embed what waits, soon; set by the server
         self._lock = RLock()
         self._models: ModelManager | None = None
         self._owns_models = True
