@@ -74,7 +74,7 @@ def story_in(rekall: Cold | Warm, seed: int) -> Story:
 def test_a_process_killed_at_any_moment_loses_nothing_it_acknowledged(warm: Warm, preload: Path, seed: int) -> None:
     rekall = warm.cold
     story, killed = story_in(rekall, seed), 0
-    for _round in range(rounds(5, 240, 2400)):
+    for _round in range(rounds(5, 30, 2400)):
         step = story.plan()
         env, after = faults_of(story.random, step, preload, warm.base.parent)
         status = run(rekall, step.words, env, after)
@@ -86,7 +86,7 @@ def test_a_process_killed_at_any_moment_loses_nothing_it_acknowledged(warm: Warm
 def test_a_killed_server_loses_nothing_and_its_clients_are_answered_all_the_same(warm: Warm, preload: Path) -> None:
     story, kills = story_in(warm, 7), 0
     random = story.random
-    for _round in range(rounds(6, 100, 1000)):
+    for _round in range(rounds(6, 15, 1000)):
         step = story.plan(tuple(kind for kind in KINDS if kind in ("add", "delete", "undo", "edit")))
         env = with_faults(preload, warm.base.parent, random.randint(1, 40), random.choice(("kill", "torn")), "run")
         victim = random.choice(("deed", "deed", "server", "worker", "nobody"))
@@ -128,7 +128,7 @@ def test_a_migration_killed_at_any_moment_leaves_the_old_base_or_the_new_one(
     wanted = held(whole)
     assert wanted
     killed = 0
-    for number in range(rounds(5, 60, 500)):
+    for number in range(rounds(5, 15, 500)):
         folder = tmp_path / f"round-{number}"
         folder.mkdir()
         base = folder / "old.db"

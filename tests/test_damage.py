@@ -194,7 +194,7 @@ def ask(rekall: Cold | Warm, *words: str) -> Answer:
 @pytest.mark.torture
 @pytest.mark.parametrize("name", DAMAGES)
 def test_no_command_shows_a_traceback_on_a_damaged_base(warm: Warm, whole: Path, name: str) -> None:
-    few = Random(name).sample(COMMANDS, rounds(1, 6, len(COMMANDS)))
+    few = Random(name).sample(COMMANDS, rounds(1, 2, len(COMMANDS)))
     for rekall in (warm.cold, warm):
         for words in few:
             with damaged(rekall, whole, DAMAGES[name]):
@@ -248,7 +248,7 @@ def ask_repair(rekall: Cold) -> Answer:
 @pytest.mark.torture
 def test_a_flipped_byte_anywhere_ends_no_command_in_a_traceback(warm: Warm, whole: Path) -> None:
     rekall, random = warm.cold, Random(17)
-    for _round in range(rounds(6, 60, 600)):
+    for _round in range(rounds(6, 12, 600)):
         words = random.choice(COMMANDS)
         with damaged(rekall, whole, flip(random.random())):
             ask(rekall, *words)
@@ -260,7 +260,7 @@ def test_a_flipped_byte_is_found_or_harmless_and_a_restore_brings_everything_bac
     random, found, wanted = Random(23), 0, held(whole)
     backup = tmp_path / "copy.bak"
     copy_base(whole, backup)
-    times = rounds(20, 400, 4000)
+    times = rounds(20, 60, 4000)
     for number in range(times):
         base = tmp_path / f"{number}" / "rekall.db"
         base.parent.mkdir()

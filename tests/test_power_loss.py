@@ -69,12 +69,12 @@ def test_a_power_cut_loses_nothing_that_was_acknowledged(warm: Warm, preload: Pa
     story.work = tmp_path / "work"
     story.work.mkdir()
     server = serve(warm, **env) if door == "warm" else None
-    states = told(rekall, story, trace, env, rounds(8, 40, 150))
+    states = told(rekall, story, trace, env, rounds(8, 16, 150))
     if server:
         assert server.poll() is None, "another server was started, and nothing of it noted"
         server.kill()
         server.wait()
-    check(trace, states, warm.base, rounds(25, 400, 4000), tmp_path)
+    check(trace, states, warm.base, rounds(25, 80, 4000), tmp_path)
 
 
 def test_the_log_is_on_the_disk_before_an_add_is_acknowledged_and_so_is_its_name(
