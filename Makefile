@@ -37,7 +37,7 @@ test: $(VENV)/installed
 	$(BIN)/mypy --strict
 	$(BIN)/python -m pytest tests/ -v -n $(JOBS) --dist worksteal
 
-# ROUNDS=ci is a tenth of it.
+# ROUNDS=ci is a part of it.
 torture: $(VENV)/installed
 	REKALL_ROUNDS=$(or $(ROUNDS),full) $(BIN)/python -m pytest tests -m torture -v --timeout 7200
 
