@@ -57,7 +57,7 @@ def _is_whole(base: Path) -> bool:
     """Tell whether SQLite can follow all pages, once indexes that do not fit their tables are made anew."""
     try:
         with Database(base) as database:
-            check = "PRAGMA quick_check(1)"
+            check = "PRAGMA integrity_check(1)"
             if database.connection.execute(check).fetchone()[0] == "ok":
                 return True
             database.connection.execute("REINDEX")

@@ -90,7 +90,7 @@ def _readable(base: Path) -> int | None:
         return None
     try:
         with Database(base) as database:
-            found = database.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            found = database.connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
             return database.revision() if found == "ok" else None
     except BaseRefused as error:
         if error.__cause__ is None:  # another program's, or a newer rekall's

@@ -41,10 +41,16 @@ def _from_column(name: str, value: Any) -> Any:
 
 
 def _json(text: str, kind: type) -> Any:
-    """Return the JSON value of a column, or an empty one where another program left something else."""
+    """Return the JSON value of a column, or an empty one where another program or damage left something else.
+
+    The rest of the entry is worth reading; `index verify` names such a column.
+    """
     if text in ("[]", "{}"):  # most are, and a list of entries has hundreds of them
         return kind()
-    value = json.loads(text)
+    try:
+        value = json.loads(text)
+    except (TypeError, ValueError):
+        return kind()
     return value if isinstance(value, kind) else kind()
 
 

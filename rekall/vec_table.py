@@ -115,6 +115,8 @@ class VecTable:
     def rebuild(self, model: str) -> bool:
         """Make the copy anew; tell whether it is there now."""
         if not self.is_available:
+            if self.is_there and self.reflects() is None:  # it says nothing, and whoever can makes both anew
+                self._connection.execute("DROP TABLE vec_state")
             return False
         with self._transaction():
             self._drop()

@@ -257,6 +257,7 @@ def test_a_base_in_which_something_else_runs_is_refused(rekall: Rekall, cloned: 
             connection.execute(rest)
             if rest is not part:
                 break
+    connection.close()  # brings what it wrote from the log into the file
     before = cloned.read_bytes()
     for words in (("list",), ("search", "--words", "note"), ("add", "til", "x")):
         answer = rekall(*words)
