@@ -112,7 +112,7 @@ def test_every_key_asks_the_one_warm_process(fzf: Path, world: dict[str, str], t
         tmux.type(keys)
         tmux.shows(best)
     tmux.type(":type:bug ")
-    tmux.shows("1/1")  # filters as in the picker; fzf 0.38 may leave the preview as it was
+    tmux.shows(" 1/1 (0)")  # filters as in the picker; fzf 0.38 may leave the preview as it was
     tmux.shows("The disk is full  #disk")
     assert lock.read_text() == server
     tmux.type("Enter")
