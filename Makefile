@@ -45,7 +45,7 @@ torture: $(VENV)/installed
 fuzz: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris || echo "no atheris here: plain mutations"
 	$(BIN)/python tests/fuzz/run.py --inputs $(or $(INPUTS),1000000)
-	sh tests/c/fuzz.sh $(or $(INPUTS),1000000)
+	PYTHON=$(BIN)/python sh tests/c/fuzz.sh $(or $(INPUTS),1000000)
 
 soak: $(VENV)/installed
 	$(if $(PLOT),$(BIN)/python -m pip install --quiet --disable-pip-version-check matplotlib)

@@ -20,7 +20,10 @@ fuzz() { # name, longest input, folder of seeds
 
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$ext/../rekall/__init__.py")
 client="-Dmain=client_main -DREKALL_VERSION=\"$version\" -Wl,--wrap=read"
-sources="$here/fuzz_client.c $ext/client.c $ext/hello.c $ext/talk.c $ext/place.c $ext/start.c"
+"${PYTHON:-python3}" "$ext/embed.py" "$out/shell_scripts.h" "$out/fzf_script.h"
+"${PYTHON:-python3}" "$ext/grammar.py" "$out/grammar_table.h"
+client="$client -I$out"
+sources="$here/fuzz_client.c $ext/client.c $ext/init.c $ext/complete.c $ext/fzf.c $ext/hello.c $ext/talk.c $ext/place.c $ext/start.c"
 # shellcheck disable=SC2086 # words on purpose
 $sanitized $client -o "$out/client" $sources
 # shellcheck disable=SC2086
