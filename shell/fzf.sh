@@ -92,7 +92,7 @@ fi
 tab=$(printf '\t')
 set -- --disabled --read0 --ansi --multi --delimiter "$tab" --with-nth 2.. --query "$query" \
     --no-expect --no-print-query --no-print0 --no-select-1 --no-exit-0 --no-tac --no-sync --header-lines 0 \
-    --bind start:ignore,load:ignore --bind "change:first+reload-sync:$list" --preview "$show" \
+    --bind start:ignore,load:refresh-preview --bind "change:first+reload-sync:$list" --preview "$show" \
     --bind enter:accept,esc:abort,ctrl-c:abort,ctrl-g:abort,tab:toggle+down,btab:toggle+up
 if [ -n "$height" ]; then set -- "$@" --height "$height"; fi
 if [ -n "${NO_COLOR-}" ]; then set -- "$@" --no-color; fi

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -86,7 +87,9 @@ def test_a_process_killed_at_any_moment_loses_nothing_it_acknowledged(warm: Warm
 def test_a_killed_server_loses_nothing_and_its_clients_are_answered_all_the_same(warm: Warm, preload: Path) -> None:
     story, kills = story_in(warm, 7), 0
     random = story.random
-    for _round in range(rounds(6, 15, 1000)):
+    for number in count():
+        if number >= rounds(6, 15, 1000) and (kills or number > 100):  # on a busy machine a handful may all miss
+            break
         step = story.plan(tuple(kind for kind in KINDS if kind in ("add", "delete", "undo", "edit")))
         env = with_faults(preload, warm.base.parent, random.randint(1, 40), random.choice(("kill", "torn")), "run")
         victim = random.choice(("deed", "deed", "server", "worker", "nobody"))
@@ -106,7 +109,7 @@ def test_a_killed_server_loses_nothing_and_its_clients_are_answered_all_the_same
         # An undo is not repeated by itself: nobody knows whether the server did it before it died.
         assert process.returncode == 0 or (victim != "nobody" and "rekall: " in errors), (step, errors)
         story.settle(step, process.returncode == 0)
-    assert kills >= rounds(0, 1, 20)  # a handful of rounds may all miss on a busy machine
+    assert kills
 
 
 def kill_one(warm: Warm, word: bytes) -> int:
