@@ -116,6 +116,11 @@ def wait_for(true: Callable[[], object], seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
+def unmount(disk: Path) -> None:
+    """Unmount a disk; a process that is ending has lost its name before it lets go of its files."""
+    wait_for(lambda: subprocess.run(["umount", disk], capture_output=True, check=False).returncode == 0)
+
+
 def is_running(pid: int) -> bool:
     """Tell whether a process lives; one that has ended and waits for its parent does not."""
     try:

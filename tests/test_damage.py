@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from running import Answer
+from running import Answer, unmount
 from story import held
 from warm import Cold, Warm, rounds
 
@@ -328,7 +328,7 @@ def test_a_base_and_a_backup_on_a_read_only_medium_can_be_read_and_verified(
         assert held(warm.base) == held(whole)
         warm.end()
     finally:
-        subprocess.run(["umount", disk], check=True)
+        unmount(disk)
 
 
 def test_a_deleted_log_leaves_a_base_that_is_whole_as_of_its_last_checkpoint(warm: Warm, whole: Path) -> None:

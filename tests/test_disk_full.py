@@ -13,6 +13,7 @@ from random import Random
 
 import pytest
 from faults import library, with_faults
+from running import unmount
 from story import KINDS, Story, held
 from warm import Warm, rounds, serve
 
@@ -87,5 +88,5 @@ def test_a_small_disk_that_fills_up_keeps_what_it_has(warm: Warm, tmp_path: Path
         assert warm.cold("--db", str(base), "backup", "-o", str(tmp_path / "elsewhere.bak")).status == 0
         assert held(tmp_path / "elsewhere.bak") >= kept
     finally:
-        subprocess.run(["umount", disk], check=True)
+        unmount(disk)
         shutil.rmtree(disk, ignore_errors=True)
