@@ -6,12 +6,16 @@ Nothing here touches the user's own folders: every path lies in tmp_path.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any  # the fields of an Entry
 
 import pytest
+from fake_server import Desk
 from hypothesis import settings
 from shells import HOSTILE, TWO_LINES, Prompt, noted_world
 from warm import Warm, warm_in
@@ -108,3 +112,15 @@ def at(shell_world: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Pr
     yield new
     for prompt in opened:
         prompt.close()
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    """Return the C client on a desk of its own; the servers it started are ended at the end."""
+    folder = Path(os.path.realpath(tempfile.mkdtemp(prefix="rk", dir="/tmp")))
+    desk = Desk(folder)
+    yield desk
+    for pid in desk.starts():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(folder)

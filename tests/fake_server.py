@@ -18,12 +18,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from running import Answer
 
 from rekall import __version__
 from rekall.config import find_base
 
 CLIENT = Path(os.environ.get("REKALL_TEST_CLIENT") or Path(sys.executable).with_name("rekall"))
+is_compiled = CLIENT.exists() and not CLIENT.read_bytes().startswith(b"#!")
+needs_client = pytest.mark.skipif(not is_compiled, reason="the command rekall was not compiled here")
 REQUEST = b"01ARZ3NDEKTSV4RRFFQ69G5FAV"
 SEND_STDIN, WRITES, INTERACTIVE = 1, 2, 4
 LOCAL_STATUS = 42
@@ -296,3 +299,12 @@ def seconds_since(start: float) -> float:
 
 
 VERSION = __version__.encode()
+
+
+def answering(output: bytes = b"warm\n", status: int = 0, flags: int = 0) -> Play:
+    def play(client: Connection) -> None:
+        client.accept(flags)
+        client.finish(output, status)
+        client.expect_end()
+
+    return play

@@ -19,11 +19,10 @@ from types import TracebackType
 from typing import Any  # the numbers and lists of tcgetattr
 
 import pytest
-from fake_server import INTERACTIVE, LOCAL_STATUS, REQUEST, SEND_STDIN, WRITES, Connection, Desk
+from fake_server import INTERACTIVE, LOCAL_STATUS, REQUEST, SEND_STDIN, WRITES, Connection, Desk, needs_client
 from running import wait_for
-from test_client import desk, pytestmark
 
-__all__ = ["desk", "pytestmark"]
+pytestmark = needs_client
 
 TIDY = b"\x1b[0m\x1b[?25h\x1b[?2004l"
 WIPE = b"\r\x1b[J"  # of what an app drew, if it did

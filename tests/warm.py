@@ -35,6 +35,16 @@ from rekall.vectors import unit_rows
 PROGRAMS = Path(sys.executable).parent
 
 
+def descriptors(pid: int) -> int:
+    """Return how many descriptors a process has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def threads(pid: int) -> int:
+    """Return how many threads a process has."""
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
 def rounds(few: int, ci: int, full: int) -> int:
     """Return how often to run something that fails rarely."""
     return {"ci": ci, "full": full}.get(os.environ.get("REKALL_ROUNDS", ""), few)
@@ -89,6 +99,11 @@ class Warm(Rekall):
         assert found[0].status == 0
         facts: dict[str, Any] = json.loads(found[0].output)
         return facts
+
+    def titles(self) -> list[str]:
+        """Return the titles in the base, read without the server."""
+        answer = self.cold("list", "--json", "--limit", "1000")
+        return [hit["title"] for hit in json.loads(answer.output)["hits"]]
 
     def requests(self) -> int:
         return int(self.facts()["requests"])

@@ -27,7 +27,7 @@ client() { # name, compiler and flags
     # shellcheck disable=SC2086 # words on purpose
     sh "$here/client.sh" "$out/rekall" $2
     REKALL_TEST_CLIENT=$out/rekall ${PYTHON:-python3} -m pytest -q -p no:cacheprovider \
-        "$here/../test_client.py" "$here/../test_client_terminal.py" "$here/../test_shell_init.py" >"$out/log" 2>&1 || { cat "$out/log"; exit 1; }
+        "$here"/../test_client*.py "$here/../test_shell_init.py" >"$out/log" 2>&1 || { cat "$out/log"; exit 1; }
     tail -1 "$out/log"
 }
 
