@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any  # the fields of an Entry
 
 import pytest
+from editors import CLIENT, EDITORS, Editor, Open
 from fake_server import Desk
 from hypothesis import settings
+from running import NOTED, runtime_folder
 from shells import HOSTILE, TWO_LINES, Prompt, noted_world
 from warm import Warm, warm_in
 
@@ -33,7 +35,7 @@ settings.load_profile("rekall")
 
 # What a shell, an editor or fzf does late among four tests on two processors is not rekall's: such a test has a
 # second try, which the output tells as RERUN. Races and floods (torture) have none.
-ON_A_TERMINAL = {"test_fzf", "test_picker_terminal", "test_vim"}
+ON_A_TERMINAL = {"test_fzf", "test_picker_terminal", "test_vim", "test_vim_keep", "test_vim_trouble"}
 
 STAMP = "2026-01-02T03:04:05.678Z"
 
@@ -124,3 +126,29 @@ def desk() -> Iterator[Desk]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def vim_world(home: dict[str, str], tmp_path: Path, make_entry: Callable[..., Entry]) -> Iterator[dict[str, str]]:
+    """An environment with a base, a place for the socket, and `rekall` on its PATH."""
+    with runtime_folder() as sockets:
+        base = tmp_path / "rekall.db"
+        with Database(base) as database:
+            for number, fields in enumerate(NOTED):
+                database.add(make_entry(**{"created_at": f"2026-01-0{number + 1}T00:00:00Z"} | fields))
+        path = f"{CLIENT.parent}{os.pathsep}{home['PATH']}"
+        yield home | {"XDG_RUNTIME_DIR": str(sockets), "REKALL_DB": str(base), "PATH": path}
+
+
+@pytest.fixture(params=EDITORS)
+def editor(request: pytest.FixtureRequest, vim_world: dict[str, str], tmp_path: Path) -> Iterator[Open]:
+    """Return a function that opens the editor, each of both in turn."""
+    opened: list[Editor] = []
+
+    def new(columns: int = 80, rows: int = 24, setup: str = "", **env: str) -> Editor:
+        opened.append(Editor(request.param, vim_world | env, tmp_path, (columns, rows), setup))
+        return opened[-1]
+
+    yield new
+    for one in opened:
+        one.close()
