@@ -6,8 +6,10 @@ a query by meaning, by words, or by both.
 
 from __future__ import annotations
 
+import contextvars
 import math
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from functools import partial
 
 import numpy as np
@@ -52,12 +54,13 @@ class EmbeddingService:
         backend: str = "auto",
         on_loading: Callable[[], None] | None = None,
         resident: Resident | None = None,
+        aside: Executor | None = None,
     ) -> None:
         """`backend` searches the vectors: see VectorIndex. Raises BackendUnavailable.
 
         `on_loading` is called before a wait for the model to be loaded, so that a door can say why.
         `resident` is the vectors of this base and model that other services hold already, each with a
-        connection and in a thread of its own.
+        connection and in a thread of its own. `aside` has threads that wait for a model in a process of its own.
         """
         self._database = database
         self._on_loading = on_loading
@@ -65,6 +68,7 @@ class EmbeddingService:
         self._cache = cache
         self._backend = backend
         self._resident = resident or Resident(cache, models.name, backend)
+        self._aside = aside
         self._asked = 0
         self._settled: dict[int | None, int] = {}  # longest → revision at which nothing waited to be embedded
 
@@ -125,9 +129,9 @@ class EmbeddingService:
         Raises ModelUnavailable if the model cannot run; `words_search` needs none.
         Cost: one encode (or a cache hit), one pass over the vectors, two SELECTs.
         """
-        query = self.query_vector(text.strip())
+        query_vector = self._query_ahead(text.strip())
         matches = self._database.search_words(text, POOL, filters, is_typing)
-        source = self._source()
+        query, source = query_vector(), self._source()
         near = self._nearest(query, max(k, POOL), filters, source)
         pool = list(near)[:POOL]
         candidates = dict.fromkeys([*(key for key, _score in matches.found), *pool])
@@ -145,9 +149,20 @@ class EmbeddingService:
         """Return `hits` with the entry first whose title `text` is."""
         return with_titles(hits, text, self._database.titles([hit.id for hit in hits[:TITLES_READ]]))
 
+    def _query_ahead(self, text: str) -> Callable[[], Matrix]:
+        """Return what waits for the vector (d,) of a query: a model in its own process is at it meanwhile."""
+        if self._aside is None or not self._models.is_loaded or self._cache.get(self._name_of(text)) is not None:
+            return partial(self.query_vector, text)
+        context = contextvars.copy_context()  # the language of the caller
+        return self._aside.submit(context.run, self.query_vector, text).result
+
+    def _name_of(self, text: str) -> str:
+        """Return what a query is called in the cache; no entry's id has a colon."""
+        return f"{self._models.name}:{text}"
+
     def query_vector(self, text: str) -> Matrix:
         """Return the vector (d,) of a query, from the cache if it was asked before."""
-        name = f"{self._models.name}:{text}"  # no entry's id has a colon
+        name = self._name_of(text)
         held = self._cache.get(name)
         if held is None:
             held = self._run(lambda: self._model().encode([text])[0])

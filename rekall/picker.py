@@ -83,7 +83,7 @@ def _app(picking: Picking) -> App[str]:
     app.ttimeoutlen = app.timeoutlen = ESCAPE_SECONDS
     app.max_render_postpone_time = None  # what is there is drawn
     app.terminal_size_polling_interval = None  # whoever resizes it says so
-    picking.redraw = app.invalidate
+    picking.redraw, picking.hold = app.show, app.hold
 
     def leave(how: str) -> None:
         if app.is_running and not app.is_done:

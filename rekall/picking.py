@@ -30,6 +30,8 @@ from rekall.sheet import Line
 
 # How often it is looked whether the model has come.
 LOOK_SECONDS = 0.1
+# A letter is drawn with its list if that comes within this, else before it: one drawing is done sooner than two.
+TOGETHER_SECONDS = 0.02
 # Somebody who stays on an entry for so long sees its code in colour.
 STAY_SECONDS = 0.05
 # Entries that are read with an answer: a screen, or so many. Others are read when somebody goes there.
@@ -43,7 +45,8 @@ class Picking:
 
     def __init__(self, desk: Desk, screen: Screen, request: Request, text: str) -> None:
         self.desk, self.screen, self.request = desk, screen, request
-        self.redraw: Callable[[], None] = lambda: None  # set by the app, as is
+        self.redraw: Callable[[], None] = lambda: None  # set by the app, as are
+        self.hold: Callable[[float], None] = lambda _seconds: None
         self.leave: Callable[[str], None] = lambda _how: None  # 'take', 'leave', 'edit' or 'stop'
         self.fail: Callable[[Exception], None] = lambda _error: None
         self.found = Found("")
@@ -126,6 +129,7 @@ class Picking:
 
     def search(self) -> None:
         """Find what fits the line, and show it when it is there."""
+        self.hold(TOGETHER_SECONDS)
         self.start(self.answer(self.parsed()))
 
     async def answer(self, asked: Typed) -> None:

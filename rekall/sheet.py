@@ -6,10 +6,12 @@ are made once, kept, and laid into the screen whole, so a key costs what has cha
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar  # Any: what prompt_toolkit hands over is not looked at
 
+from prompt_toolkit import renderer
 from prompt_toolkit.application import Application, application
 from prompt_toolkit.filters import Filter
 from prompt_toolkit.key_binding import KeyBindingsBase
@@ -48,12 +50,29 @@ class App(Application[Result]):
     def __init__(self, layout: Layout, keys: KeyBindingsBase, styles: Sequence[tuple[str, str]] = ()) -> None:
         """`styles` are (class name, what it looks like)."""
         self._styles = list(styles)
+        self._held_until = 0.0
         given = application.load_key_bindings  # type: ignore[attr-defined]  # imported there
         application.load_key_bindings = _editing_keys  # type: ignore[attr-defined]
         try:
             super().__init__(layout, key_bindings=keys, erase_when_done=True, include_default_pygments_style=False)
         finally:
             application.load_key_bindings = given  # type: ignore[attr-defined]
+
+    def hold(self, seconds: float) -> None:
+        """Draw nothing for so long, unless `show` comes first: what changes by then is drawn in one."""
+        self._held_until = time.monotonic() + seconds
+
+    def show(self) -> None:
+        """Draw now."""
+        self._held_until = 0.0
+        self.invalidate()
+
+    def _redraw(self, render_as_done: bool = False) -> None:
+        left = self._held_until - time.monotonic()
+        if left <= 0 or render_as_done:
+            super()._redraw(render_as_done)
+        elif self.loop:
+            self.loop.call_later(left, self.invalidate)
 
     def _create_merged_style(self, include_default_pygments_style: Filter) -> BaseStyle:
         return Style(self._styles)
@@ -62,6 +81,32 @@ class App(Application[Result]):
 @lru_cache(1)
 def _editing_keys() -> KeyBindingsBase:
     return load_key_bindings()
+
+
+_diff: Callable[..., Any] = renderer._output_screen_diff
+
+
+def diff_of_changed_rows(
+    app: Any, output: Any, screen: Screen, at: Any, depth: Any, before: Screen | None, style: Any, is_done: bool,
+    **more: Any,
+) -> Any:  # fmt: skip
+    """Draw what prompt_toolkit's own comparison would, but let it look at the cells of changed rows only.
+
+    It goes through every cell of both screens in Python. Rows that stay are empty ones for it, which draw nothing.
+    """
+    stays = {}
+    if before is not None and not is_done and more["previous_width"] == more["size"].columns:
+        old = before.data_buffer
+        stays = {y: row for y, row in screen.data_buffer.items() if y in old and old[y] == row}
+    for y in stays:
+        del screen.data_buffer[y], before.data_buffer[y]  # type: ignore[union-attr]  # there, or nothing stays
+    try:
+        return _diff(app, output, screen, at, depth, before, style, is_done, **more)
+    finally:
+        screen.data_buffer.update(stays)
+
+
+renderer._output_screen_diff = diff_of_changed_rows  # type: ignore[assignment]  # called as it is there
 
 
 class Sheet(Container):

@@ -8,6 +8,7 @@ vectors in memory and the cache are there once, however many requests are answer
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 # Answers longer than this are not kept for the next time: somebody asked for a whole base, and it would be kept twice.
 MOST_KEPT = 200
+# Queries that may be at the model while their words are looked for; it takes one after another anyway.
+ENCODES_AHEAD = 4
 
 
 class Household:
@@ -48,6 +51,7 @@ class Household:
         self._models: ModelManager | None = None
         self._owns_models = True
         self._resident: Resident | None = None
+        self._aside: Executor | None = None
 
     @property
     def models(self) -> ModelManager:
@@ -95,8 +99,18 @@ class Household:
         """The vectors in memory, if anything asked for them yet."""
         return self._resident
 
+    @property
+    def aside(self) -> Executor | None:
+        """Threads that wait for a model in a process of its own; None where it is in this one."""
+        with self._lock:
+            if self._aside is None and self.is_warm:
+                self._aside = ThreadPoolExecutor(ENCODES_AHEAD, "rekall-encode")
+            return self._aside
+
     def close(self) -> None:
         """Let the model go, unless another household has taken it over."""
+        if self._aside:
+            self._aside.shutdown(wait=False)
         if self._models and self._owns_models:
             self._models.unload()
 
@@ -273,6 +287,7 @@ class Room:
                 self.config.text("performance.vector_backend"),
                 on_loading=self._say_loading,
                 resident=self.household.resident,
+                aside=self.household.aside,
             )
         return self._service
 
