@@ -6,14 +6,13 @@ a query by meaning, by words, or by both.
 
 from __future__ import annotations
 
-import contextvars
 import math
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor
 from functools import partial
 
 import numpy as np
 
+from rekall.ahead import Ahead
 from rekall.base_parts import Pending
 from rekall.cache import EmbeddingCache
 from rekall.db import Database
@@ -54,13 +53,13 @@ class EmbeddingService:
         backend: str = "auto",
         on_loading: Callable[[], None] | None = None,
         resident: Resident | None = None,
-        aside: Executor | None = None,
+        ahead: Ahead | None = None,
     ) -> None:
         """`backend` searches the vectors: see VectorIndex. Raises BackendUnavailable.
 
         `on_loading` is called before a wait for the model to be loaded, so that a door can say why.
         `resident` is the vectors of this base and model that other services hold already, each with a
-        connection and in a thread of its own. `aside` has threads that wait for a model in a process of its own.
+        connection and in a thread of its own. `ahead` has a query encoded while its words are looked for.
         """
         self._database = database
         self._on_loading = on_loading
@@ -68,7 +67,7 @@ class EmbeddingService:
         self._cache = cache
         self._backend = backend
         self._resident = resident or Resident(cache, models.name, backend)
-        self._aside = aside
+        self._ahead = ahead
         self._asked = 0
         self._settled: dict[int | None, int] = {}  # longest → revision at which nothing waited to be embedded
 
@@ -150,11 +149,11 @@ class EmbeddingService:
         return with_titles(hits, text, self._database.titles([hit.id for hit in hits[:TITLES_READ]]))
 
     def _query_ahead(self, text: str) -> Callable[[], Matrix]:
-        """Return what waits for the vector (d,) of a query: a model in its own process is at it meanwhile."""
-        if self._aside is None or not self._models.is_loaded or self._cache.get(self._name_of(text)) is not None:
-            return partial(self.query_vector, text)
-        context = contextvars.copy_context()  # the language of the caller
-        return self._aside.submit(context.run, self.query_vector, text).result
+        """Return what gives the vector (d,) of a query: a model in a process of its own may be at it meanwhile."""
+        work = partial(self.query_vector, text)
+        if self._ahead is None or not self._models.is_loaded or self._cache.get(self._name_of(text)) is not None:
+            return work
+        return self._ahead.begin(work)
 
     def _name_of(self, text: str) -> str:
         """Return what a query is called in the cache; no entry's id has a colon."""

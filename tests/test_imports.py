@@ -23,7 +23,7 @@ LAYERS = (
     "schema rows typos words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
     "old_rekall history_schema mending migrations base_parts base_trust history error_table backups base_file db "
     "client",
-    "verify duplicates repair restoring nearness embeddings ranking known_items evidence capture exchange render",
+    "verify duplicates repair restoring nearness ahead embeddings ranking known_items evidence capture exchange render",
     "commands commands.editor commands.answering commands.complete commands.find commands.keep commands.move "
     "commands.pick commands.pipe commands.room commands.safety commands.showing commands.tend commands.serve "
     "commands.bench commands.back",

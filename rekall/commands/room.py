@@ -8,10 +8,10 @@ vectors in memory and the cache are there once, however many requests are answer
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from threading import RLock
 from typing import TYPE_CHECKING
 
+from rekall.ahead import Ahead
 from rekall.cache import EmbeddingCache, HitCache
 from rekall.config import OLDER_BASE_NAME, Base, Config
 from rekall.errors import BaseUnusable, Cancelled, ModelUnavailable
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 # Answers longer than this are not kept for the next time: somebody asked for a whole base, and it would be kept twice.
 MOST_KEPT = 200
-# Queries that may be at the model while their words are looked for; it takes one after another anyway.
-ENCODES_AHEAD = 4
 
 
 class Household:
@@ -51,7 +49,7 @@ class Household:
         self._models: ModelManager | None = None
         self._owns_models = True
         self._resident: Resident | None = None
-        self._aside: Executor | None = None
+        self._ahead: Ahead | None = None
 
     @property
     def models(self) -> ModelManager:
@@ -100,17 +98,17 @@ class Household:
         return self._resident
 
     @property
-    def aside(self) -> Executor | None:
-        """Threads that wait for a model in a process of its own; None where it is in this one."""
+    def ahead(self) -> Ahead | None:
+        """What waits for a model in a process of its own; None where it is in this one."""
         with self._lock:
-            if self._aside is None and self.is_warm:
-                self._aside = ThreadPoolExecutor(ENCODES_AHEAD, "rekall-encode")
-            return self._aside
+            if self._ahead is None and self.is_warm:
+                self._ahead = Ahead()
+            return self._ahead
 
     def close(self) -> None:
         """Let the model go, unless another household has taken it over."""
-        if self._aside:
-            self._aside.shutdown(wait=False)
+        if self._ahead:
+            self._ahead.close()
         if self._models and self._owns_models:
             self._models.unload()
 
@@ -287,7 +285,7 @@ class Room:
                 self.config.text("performance.vector_backend"),
                 on_loading=self._say_loading,
                 resident=self.household.resident,
-                aside=self.household.aside,
+                ahead=self.household.ahead,
             )
         return self._service
 
