@@ -28,6 +28,7 @@ from rekall.entry import Entry, new_id
 # What starts the tests may ignore these (a shell's `&`, nohup); what they start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 # The same examples in every run, no folder of failures beside the tests, and no race against a busy machine.
 settings.register_profile("rekall", derandomize=True, database=None, deadline=None)
