@@ -252,10 +252,10 @@ def test_without_any_there_is_a_line_too(terminal: Open, tmp_path: Path) -> None
 def test_what_it_does_not_know_is_explained_by_rekall(fzf: Path, terminal: Open) -> None:
     tmux = terminal(fzf)
     for words, explained in (
-        ("--pritn x", "unrecognized arguments: --pritn"),
-        ("--print nonsense", "argument --print: invalid choice: 'nonsense'"),
+        ("--pritn x", "option --pritn is not known; did you mean --print?"),
+        ("--print nonsense", "--print: 'nonsense' is none of: answer title"),
         ("--height tall", "a number of lines or a percentage is wanted, found 'tall'"),
-        ("--list --fzf", "not allowed with argument"),
+        ("--list --fzf", "--list excludes --fzf"),
     ):
         tmux.run(f"clear; rekall pick --fzf {words}; echo status $?")
         tmux.shows(explained)
