@@ -152,3 +152,14 @@ def test_the_french_page_has_the_figures_of_the_english_one() -> None:
         rows = [line for line in text_of(page).splitlines() if line.startswith("|")]
         tables.append([[re.findall(r"[.\d]+(?:,\d{3})*", cell) for cell in row.split("|")] for row in rows])
     assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_figure_stands_in_the_page_that_says_how_it_was_measured(page: str) -> None:
+    tables = re.findall(r"^<!-- figures: (docs/.+) -->\n((?:\|.*\n)+)", text_of(page), re.MULTILINE)
+    assert len(tables) == 5
+    for sources, table in tables:
+        measured = set(re.findall(r"\d*\.\d+", text_of(sources)))
+        cells = [cell for row in table.splitlines()[2:] for cell in row.split("|")[2:]]
+        figures = {figure for cell in cells for figure in re.findall(r"\d*\.\d+", cell)}
+        assert figures and figures - measured == set(), sources
