@@ -4,6 +4,7 @@
 # make fuzz    a million broken inputs for everything that takes any: make fuzz [INPUTS=1000000]
 # make soak    many writers and readers on one base, for long: make soak [MINUTES=10]
 # make eval    score search on judged sets: make eval DATA=folder
+# make bench   all of the next four: make bench NOTES=folder of Markdown
 # make bench-kernel  time the kernel beside its peers
 # make bench-latency NOTES=folder  time whole processes, warm and cold, and what they hold in memory
 # make bench-keys  time the picker's keys beside fzf: make bench-keys NOTES=folder of Markdown
@@ -20,7 +21,7 @@ VENV := .venv
 DEMO := .demo
 BIN := $(VENV)/bin
 
-.PHONY: demo test torture fuzz soak eval bench-kernel bench-latency bench-keys bench-shell shots model dist messages clean
+.PHONY: demo test torture fuzz soak eval bench bench-kernel bench-latency bench-keys bench-shell shots model dist messages clean
 
 demo: $(DEMO)/venv/installed
 	@sh demo/run.sh $(DEMO)
@@ -51,7 +52,8 @@ soak: $(VENV)/installed
 	$(if $(PLOT),$(BIN)/python -m pip install --quiet --disable-pip-version-check matplotlib)
 	$(BIN)/python tests/soak.py --minutes $(or $(MINUTES),10) $(if $(PLOT),--plot $(PLOT))
 
-$(VENV)/installed: pyproject.toml setup.py rekall/__init__.py $(wildcard ext/*.c ext/*.h ext/*.py ext/*.pyx shell/*.*)
+# What the client knows of the command line is made of usage.py, options.py and the catalogue when it is built.
+$(VENV)/installed: pyproject.toml setup.py rekall/__init__.py rekall/usage.py rekall/options.py rekall/locale/fr/LC_MESSAGES/rekall.mo $(wildcard ext/*.c ext/*.h ext/*.py ext/*.pyx shell/*.*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,sqlite-vec]'
 	@touch $@
@@ -59,6 +61,10 @@ $(VENV)/installed: pyproject.toml setup.py rekall/__init__.py $(wildcard ext/*.c
 eval: $(VENV)/installed
 	@test -n "$(DATA)" || { echo "make eval needs DATA=folder: a folder of judged sets, see tests/eval/run.py"; exit 2; }
 	$(BIN)/python tests/eval/run.py $(DATA) --command $(BIN)/rekall-py $(EVAL)
+
+bench:
+	@test -n "$(NOTES)" || { echo "make bench needs NOTES=folder: a folder of Markdown notes"; exit 2; }
+	$(MAKE) -j1 bench-kernel bench-latency bench-keys bench-shell
 
 bench-kernel: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'

@@ -41,7 +41,7 @@ class build_command(build_scripts):
     """Put `rekall` among the scripts; distutils would take the executable for Python text."""
 
     def get_source_files(self):
-        return [*CLIENT, "ext/client.h", "ext/embed.py", "ext/grammar.py"]
+        return [*CLIENT, "ext/client.h", "ext/embed.py", "ext/grammar.py", "ext/manpage.py"]
 
     def run(self):
         self.mkpath(self.build_dir)
@@ -95,6 +95,7 @@ for extension in extensions:
     extension.optional = True  # cythonize does not pass it on
 setup(
     ext_modules=extensions,
+    data_files=runpy.run_path("ext/manpage.py")["write"]("build/man"),
     scripts=CLIENT,  # build_command decides what they become
     cmdclass={"build_scripts": build_command},
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if is_stable else {},

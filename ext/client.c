@@ -97,7 +97,7 @@ bool is_one_of(const char *word, const char *const list[]) {
     return false;
 }
 
-/* Take the options that every command has, as usage.py does, and say who is to answer. A --db without a path
+/* Take the options that every command has, as command_line.py does, and say who is to answer. A --db without a path
  * goes to rekall-py, which explains. */
 struct command_line read_words(char *const words[]) {
     static const char *const own[] = {"import", "export", "edit",   "backup", "restore", "merge",

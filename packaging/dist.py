@@ -27,7 +27,15 @@ GLIBC = (2, 17)  # of 2012: CentOS 7, Debian 8, Ubuntu 14.04
 ARCHITECTURES = ("x86_64", "aarch64")
 MOST_MB = 25
 BINARIES = ("rekall/_topk.abi3.so", ".data/scripts/rekall")
-CARRIED = (*BINARIES, "rekall/model/LICENSE", "rekall/locale/fr/LC_MESSAGES/rekall.mo", "rekall/shell/rekall.bash")
+CARRIED = (
+    *BINARIES,
+    "rekall/model/LICENSE",
+    "rekall/locale/fr/LC_MESSAGES/rekall.mo",
+    "rekall/shell/rekall.bash",
+    "rekall/topics/fr/query.md",
+    "data/share/man/man1/rekall.1",
+    "data/share/man/fr/man1/rekall.1",
+)
 LIBRARIES = {"libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 
 

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from rekall.command_line import parser_of
 from rekall.config import SETTINGS
 from rekall.entry import TYPES
 from rekall.language import _, language
 from rekall.typed_line import split
-from rekall.usage import COMMANDS, parser_of
+from rekall.usage import COMMANDS, TOPICS
 
 # Kinds of places. CHOICE: one of `choices`; FILE: the shell's own business; NOTHING: any text.
 # The others name what is looked up in the base.
@@ -180,8 +181,8 @@ def _place_of(action: argparse.Action) -> Place:
         return Place(CHOICE, tuple((choice, "") for choice in TYPES))
     if name == "KEY" and not action.option_strings:
         return Place(CHOICE, tuple((setting.key, "") for setting in SETTINGS))
-    if name == "COMMAND":
-        return Place(CHOICE, _commands())
+    if name == "TOPIC":
+        return Place(CHOICE, (*_commands(), *((name, _(about)) for name, about in TOPICS.items())))
     if name == "NAME":
         return Place(PROJECT)
     return Place(_KINDS.get(name, NOTHING))

@@ -6,7 +6,6 @@ used is an error that names the file and the key, never a silent default.
 
 from __future__ import annotations
 
-import difflib
 import os
 import pwd
 import stat
@@ -19,7 +18,7 @@ from typing import Any  # what a TOML file may hold
 
 from rekall.entry import clean_text
 from rekall.errors import UsageError
-from rekall.language import _
+from rekall.language import _, _n
 from rekall.places import make_private
 
 PROJECT_FOLDER = ".rekall"
@@ -42,22 +41,26 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("performance.cache_max_size", 1000, "query and entry vectors kept in memory", minimum=1),
-    Setting("performance.cache_ttl_seconds", 600.0, "seconds a cached vector is kept", ("cache_ttl",)),
+    Setting("performance.cache_max_size", 1000, _n("query and entry vectors kept in memory"), minimum=1),
+    Setting("performance.cache_ttl_seconds", 600.0, _n("seconds a cached vector is kept"), ("cache_ttl",)),
     Setting(
         "performance.model_idle_timeout_minutes",
         10.0,
-        "minutes without use until the model leaves memory",
+        _n("minutes without use until the model leaves memory"),
         ("model_timeout",),
     ),
-    Setting("performance.vector_backend", "auto", "what searches the vectors", ("vector_index_backend",), BACKENDS),
+    Setting("performance.vector_backend", "auto", _n("what searches the vectors"), ("vector_index_backend",), BACKENDS),
     Setting(
-        "embeddings.model", DEFAULT_MODEL, "the embedding model; sentence-transformers/NAME takes the other engine"
+        "embeddings.model", DEFAULT_MODEL, _n("the embedding model; sentence-transformers/NAME takes the other engine")
     ),
-    Setting("backup.keep", 5, "backups made before an import, a restore or a repair that are kept; 0: none is made"),
-    Setting("backup.max_megabytes", 1000.0, "what they may take together; the newest of each kind stays"),
-    Setting("history.keep_days", 365.0, "days that what was there before a change is kept; 0: for ever"),
-    Setting("server.idle_timeout_minutes", 60.0, "minutes without a request until the warm process ends"),
+    Setting("backup.keep", 5, _n("backups rekall made by itself that are kept; 0: none is made")),
+    Setting("backup.max_megabytes", 1000.0, _n("megabytes they may take together; the newest of each kind stays")),
+    Setting("history.keep_days", 365.0, _n("days that what was there before a change is kept; 0: for ever")),
+    Setting(
+        "server.idle_timeout_minutes",
+        60.0,
+        _n("minutes without a request until the warm process ends; a project’s: 10"),
+    ),
 )
 _BY_KEY = {setting.key: setting for setting in SETTINGS}
 _BY_OTHER_NAME = {
@@ -106,6 +109,8 @@ def setting_named(key: str) -> Setting:
     setting = _BY_KEY.get(key) or _BY_OTHER_NAME.get(key)
     if setting:
         return setting
+    import difflib  # a key that is right needs none of it
+
     near = difflib.get_close_matches(key, _BY_KEY, n=1, cutoff=0.5)
     hint = _("did you mean {key}?").format(key=near[0]) if near else _("rekall config list shows all keys")
     raise UsageError(_("setting {key!r} is not known; {hint}").format(key=key, hint=hint))

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rekall import __version__
+from rekall.command_line import parse
 from rekall.commands import Room, run
 from rekall.config import Base, Config, config_path, find_base
 from rekall.entry import is_id
 from rekall.errors import ERROR, RekallError, UsageError
 from rekall.language import _
 from rekall.protocol import Request, Response, Terminal
-from rekall.usage import find_command, parse
+from rekall.usage import find_command
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,11 @@ def _(message: str) -> str:
     return catalogue.gettext(message) if catalogue else message
 
 
+def _n(message: str) -> str:
+    """Mark a message for the catalogues; it is translated when it is shown."""
+    return message
+
+
 def plural(one: str, many: str, count: int) -> str:
     """Return the form of a message that fits `count`, in the current language."""
     catalogue = _current.get()

@@ -28,7 +28,7 @@ from rekall.render import fitted, hit_lines, on_terminal, plain
 from rekall.repl_history import RedactedHistory, history_path
 from rekall.repl_words import COMMANDS, Words
 from rekall.screens import Screen
-from rekall.usage import find_command
+from rekall.usage import TOPICS, find_command
 
 # Results under the prompt while one types, and those that a search shows.
 UNDER_PROMPT = 5
@@ -156,7 +156,7 @@ class Repl:
         if name in _ABOUT_AN_ENTRY and rest:
             return await self._about_an_entry(name, rest)
         if name in ("quit", "stats", "help", "list", "export") and not more:
-            takes = COMMANDS if name == "help" else ()
+            takes = (*COMMANDS, *TOPICS) if name == "help" else ()
             return [name, *rest] if not rest or rest[0].startswith("-") or rest[0] in takes else None
         return None
 

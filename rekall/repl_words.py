@@ -12,6 +12,7 @@ from rekall.commands import Room
 from rekall.desk import Desk
 from rekall.entry import TYPES
 from rekall.render import fitted, plain
+from rekall.usage import TOPICS
 
 COMMANDS = ("add", "show", "edit", "similar", "list", "delete", "tag", "link", "export", "stats", "help", "quit")
 _TAKES_IDS = ("show", "edit", "similar", "delete", "tag", "link")
@@ -45,7 +46,7 @@ class Words(Completer):
             return [(name, "") for name in COMMANDS if name.startswith(word)]
         name, last = words[0], words[-1]
         if name == "help":
-            return [(other, "") for other in COMMANDS if other.startswith(word)]
+            return [(other, "") for other in (*COMMANDS, *TOPICS) if other.startswith(word)]
         if (name == "add" and len(words) == 1) or (last in ("--type", "-t") and name == "list"):
             return [(kind, "") for kind in TYPES if kind.startswith(word)]
         if last in ("-p", "--project"):

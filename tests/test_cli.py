@@ -32,7 +32,6 @@ _VARYING = (
     (re.compile(r"\b\d{8}T\d{6}Z"), "<TIME>"),
     (re.compile(r"-?\b\d+\.\d{2,16}\b"), "<N>"),
     (re.compile(r"/\S+/rekall(-\d+)?/[0-9a-f]{16}/s\b"), "<SOCKET>"),
-    (re.compile(r"\(choose from [^)]*\)"), "(choose from …)"),  # Pythons differ in their quotes
 )
 
 

@@ -26,7 +26,7 @@ from rekall.db import Database
 from rekall.entry import RELATIONS, TYPES, Entry
 from rekall.shellinit import FOLDER
 from rekall.typed_line import split
-from rekall.usage import COMMANDS
+from rekall.usage import COMMANDS, TOPICS
 
 CLIENT = PROGRAMS / "rekall"
 FILES_BELONG = 3
@@ -103,7 +103,8 @@ def offered(line: str) -> list[str]:
 
 def test_what_the_grammar_knows_is_offered() -> None:
     commands = [command.name for command in COMMANDS if not command.is_hidden]
-    assert offered("rekall ") == offered("rekall help ") == commands and "complete" not in commands
+    assert offered("rekall ") == commands and "complete" not in commands
+    assert offered("rekall help ") == [*commands, *TOPICS]
     assert offered("rekall add ") == list(TYPES) == offered("rekall list --type ")
     assert offered("rekall search --type=b") == ["bug"]
     assert offered("rekall link a b -r ") == list(RELATIONS)

@@ -210,7 +210,7 @@ def test_fish_is_told_what_the_words_mean(warm_world: dict[str, str]) -> None:
         )
         return done.stdout.splitlines()
 
-    assert "similar\tfind entries like this one" in offered("rekall s")
+    assert "similar\tentries like this one" in offered("rekall s")
     wait_for(lambda: "undo\tUndo the last commit" in offered("rekall show "))
     wait_for(lambda: f"{HOSTILE[0]}\t1 entry" in offered("rekall list --tag "))
     assert "--type=bug" in offered("rekall list --type=")

@@ -252,16 +252,16 @@ def test_without_any_there_is_a_line_too(terminal: Open, tmp_path: Path) -> None
 def test_what_it_does_not_know_is_explained_by_rekall(fzf: Path, terminal: Open) -> None:
     tmux = terminal(fzf)
     for words, explained in (
-        ("--pritn x", "unrecognized arguments: --pritn"),
-        ("--print nonsense", "argument --print: invalid choice: 'nonsense'"),
+        ("--pritn x", "option --pritn is not known; did you mean --print?"),
+        ("--print nonsense", "--print: 'nonsense' is none of: answer title"),
         ("--height tall", "a number of lines or a percentage is wanted, found 'tall'"),
-        ("--list --fzf", "not allowed with argument"),
+        ("--list --fzf", "--list excludes --fzf"),
     ):
         tmux.run(f"clear; rekall pick --fzf {words}; echo status $?")
         tmux.shows(explained)
         tmux.shows("status 2\n$")
     tmux.run("clear; rekall pick --fzf --help; REKALL_PICKER=fzf rekall --version; echo status $?")
-    assert "usage: rekall pick" in tmux.shows("status 0\n$")
+    assert "rekall pick – " in tmux.shows("status 0\n$")
 
 
 def test_without_a_terminal_it_says_what_the_picker_says(world: dict[str, str], tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ REPOSITORY = Path(__file__).parent.parent
 SOURCES = sorted((REPOSITORY / "rekall").rglob("*.py"))
 
 LAYERS = (
-    "rekall errors entry config protocol query language typed_line usage completion frames places stdin_pipe memory "
+    "rekall errors entry config protocol query language typed_line options usage command_line manual completion frames "
+    "places stdin_pipe memory "
     "redact prints secret_shapes secret_places printed error_marks error_lines fingerprint likeness parts shellinit",
     "schema rows typos words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
     "old_rekall history_schema mending migrations base_parts base_trust history error_table backups base_file db "

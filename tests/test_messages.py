@@ -129,9 +129,9 @@ def rekall(home: dict[str, str]) -> Rekall:
 def test_help_is_french_in_a_french_locale(rekall: Rekall) -> None:
     page = rekall("help", LANG="fr_FR.UTF-8")
     assert (page.status, page.errors) == (0, "")
-    assert "chercher des entrées par le sens et par les mots" in page.output
-    assert "find entries" not in page.output
-    assert "supprimer une entrée" in rekall("help", "delete", LANG="fr_FR.UTF-8").output
+    assert "search     par le sens et par les mots" in page.output
+    assert "by meaning" not in page.output
+    assert "rekall delete – une entrée" in rekall("help", "delete", LANG="fr_FR.UTF-8").output
 
 
 def test_an_unknown_command_is_refused_in_french(rekall: Rekall) -> None:
@@ -173,7 +173,7 @@ def test_notes_and_labels_are_french(rekall: Rekall) -> None:
     ids=str,
 )
 def test_everybody_else_is_answered_in_english(rekall: Rekall, env: dict[str, str]) -> None:
-    assert "find entries by meaning and by words" in rekall("help", **env).output
+    assert "search     by meaning and by words" in rekall("help", **env).output
     answer = rekall("serach", **env)
     assert (answer.status, answer.errors) == (2, "rekall: command 'serach' is not known; did you mean search?\n")
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 from running import NOTED
 
+from rekall.command_line import parse
 from rekall.config import Config
 from rekall.db import Database
 from rekall.desk import Desk
@@ -21,7 +22,6 @@ from rekall.entry import Entry
 from rekall.errors import ModelUnavailable
 from rekall.protocol import Request, Response, Terminal
 from rekall.rooms import Rooms
-from rekall.usage import parse
 
 pyte = pytest.importorskip("pyte", reason="pyte, of the extra test, reads the terminal")
 

@@ -151,7 +151,7 @@ def test_commands_write_and_errors_are_one_line(rekall: Rekall) -> None:
         rekall, "tag undo +new", "add til fresh\x1b\rwith\x1b\rcontent", "show undo --nonsense"
     ).drawn.getvalue()
     assert "git, new" in drawn and "Traceback" not in drawn
-    assert "rekall: unrecognized arguments: --nonsense" in drawn
+    assert "rekall: option --nonsense is not known" in drawn
     with Database(rekall.base) as database:
         assert database.get("undo").tags == ("git", "new")
         assert [e.content for e in database.entries() if e.title == "fresh"] == ["with\ncontent"]
@@ -177,7 +177,7 @@ def test_ctrl_c_gives_up_the_line_and_ctrl_d_leaves(rekall: Rekall) -> None:
     [
         ("sh", ["show"]), ("s", ["show", "similar", "stats"]), ("show cp", ["cpp-1", "cpp-2"]), ("add b", ["bug"]),
         ("tag undo +g", ["+git"]), ("tag undo -d", ["-disk"]), ("list --tag d", ["disk"]), ("list -p s", ["shop"]),
-        ("list -t c", ["config"]), ("help e", ["edit", "export"]), ("which po", []),
+        ("list -t c", ["config"]), ("help e", ["edit", "environment", "export"]), ("which po", []),
     ],
 )  # fmt: skip
 def test_tab_offers_what_may_stand_there(typed: str, offered: list[str], rekall: Rekall) -> None:

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rekall.command_line import parse
 from rekall.entry import RELATIONS, TYPES
 from rekall.errors import RekallError, UsageError
-from rekall.usage import COMMANDS, find_command, help_text, parse
+from rekall.language import speaking
+from rekall.manual import help_text, overview
+from rekall.usage import COMMANDS, TOPICS, find_command
 
 
 @pytest.mark.parametrize(
@@ -110,13 +113,104 @@ def test_a_typo_is_answered_with_the_command_meant(typo: str, near: str) -> None
         find_command(typo)
 
 
+@pytest.mark.parametrize(("other", "ours"), [("rm", "delete"), ("find", "search"), ("ls", "list"), ("new", "add")])
+def test_the_name_that_another_program_has_is_answered_with_ours(other: str, ours: str) -> None:
+    with pytest.raises(UsageError, match=f"did you mean {ours}"):
+        find_command(other)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("search x --jsn", "option --jsn is not known; did you mean --json?"),
+        ("search x --wrods", "option --wrods is not known; did you mean --words?"),
+        ("search x --limti=3", "option --limti is not known; did you mean --limit?"),
+        ("show --jsno", "option --jsno is not known; did you mean --json?"),  # before: the id is missing
+        ("search x --no-serverr", "option --no-serverr is not known; did you mean --no-server?"),
+        ("--versoin", "option --versoin is not known; did you mean --version?"),
+        ("--hlep", "option --hlep is not known; did you mean --help?"),
+        ("list --colour red", "option --colour is not known; see: rekall help list"),
+        ("list -x", "option -x is not known; see: rekall help list"),
+        ("--frobnicate", "option --frobnicate is not known; see: rekall help search"),
+        ("--words undo", "no command before --words; see: rekall help"),
+        ("add bgu title", "'bgu' is none of: bug pattern decision pitfall config reference snippet til; did you mean bug?"),
+        ("add thought title", "'thought' is none of: bug pattern decision pitfall config reference snippet til; see: rekall help add"),
+        ("index verfy", "'verfy' is none of: rebuild status verify; did you mean verify?"),
+        ("init bsh", "'bsh' is none of: bash zsh fish vim; did you mean bash?"),
+        ("link a b -r friend", "-r/--relation: 'friend' is none of: related supersedes derived_from contradicts; see: rekall help link"),
+        ("show", "missing: ID; see: rekall help show"),
+        ("index", "missing: rebuild|status|verify; see: rekall help index"),
+        ("show a b", "'b' is one word too many; see: rekall help show"),
+        ("search -n", "-n/--limit needs a value; see: rekall help search"),
+        ("search -n x", "-n/--limit: a number from 1 is wanted, found 'x'; see: rekall help search"),
+        ("search --json --tsv", "--tsv excludes --json; see: rekall help search"),
+        ("search x --json=y", "--json takes no value; see: rekall help search"),
+        ("query", "command 'query' is not known; to read about it: rekall help query"),
+    ],
+)  # fmt: skip
+def test_what_was_mistyped_is_named_with_what_was_meant(line: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(line.split())
+    assert str(caught.value) == said
+
+
+FRENCH = {"LC_ALL": "fr_FR.UTF-8"}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("search x --jsn", "l’option --jsn est inconnue\xa0; s’agit-il de --json\xa0?"),
+        ("show", "il manque ID\xa0; voir\xa0: rekall help show"),
+        ("search -n", "-n/--limit attend une valeur\xa0; voir\xa0: rekall help search"),
+        ("search --json --tsv", "--tsv exclut --json\xa0; voir\xa0: rekall help search"),
+        ("search x --json=y", "--json ne prend pas de valeur\xa0; voir\xa0: rekall help search"),
+        ("show a b", "'b' est un mot de trop\xa0; voir\xa0: rekall help show"),
+        ("index verfy", "'verfy' n’est pas parmi\xa0: rebuild status verify\xa0; s’agit-il de verify\xa0?"),
+    ],
+)
+def test_what_is_not_understood_is_said_in_french(line: str, said: str) -> None:
+    with speaking(FRENCH), pytest.raises(UsageError) as caught:
+        parse(line.split())
+    assert str(caught.value) == said
+
+
+def test_a_value_or_text_may_look_like_an_option() -> None:
+    assert parse(["add", "til", "--no-verify skips hooks"]).title == ["--no-verify skips hooks"]
+    assert parse(["add", "til", "x", "--solution=--no-verify"]).solution == "--no-verify"
+    assert parse(["search", "--", "--jsn"]).query == ["--jsn"]
+
+
+@pytest.mark.parametrize("env", [{}, FRENCH], ids=["English", "French"])
+def test_the_help_is_one_screen_that_names_every_command_and_topic(env: dict[str, str]) -> None:
+    with speaking(env):
+        lines = overview().splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    shown = {word for line in lines for word in (line[2:13].strip(), line[41:52].strip())}
+    assert {command.name for command in COMMANDS if not command.is_hidden} <= shown
+    assert set(TOPICS) <= set(" ".join(lines).split())
+
+
 def test_every_command_is_explained() -> None:
-    page = help_text(None)
     for command in COMMANDS:
-        assert (command.summary in page) != command.is_hidden
         text = help_text(command.name)
-        assert command.summary in text and text.startswith(f"usage: rekall {command.name}")
+        assert text.startswith(f"rekall {command.name} – {command.summary}\n")
+        assert f"rekall {command.name}" in text.splitlines()[1]
     assert all(name in help_text("add") for name in TYPES)
     assert all(name in help_text("link") for name in RELATIONS)
-    with pytest.raises(UsageError):
-        help_text("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("topic", "said"),
+    [
+        ("qeury", "there is no help on 'qeury'; did you mean query?"),
+        ("serach", "there is no help on 'serach'; did you mean search?"),
+        ("rm", "there is no help on 'rm'; did you mean delete?"),
+        ("xyzzy", "there is no help on 'xyzzy'; rekall help lists what there is"),
+    ],
+)
+def test_a_mistyped_topic_is_answered_with_the_one_meant(topic: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        help_text(topic)
+    assert str(caught.value) == said

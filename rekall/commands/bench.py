@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any  # JSON values
 
+from rekall.command_line import parse
 from rekall.commands.find import search_
 from rekall.commands.room import Room
 from rekall.entry import clean_text
@@ -15,7 +16,6 @@ from rekall.errors import NOTHING_FOUND
 from rekall.known_items import ERROR, FOREIGN, TAKEN, TEXT, TITLE, Trial, foreign, sample, trials
 from rekall.language import _
 from rekall.protocol import Request, Response
-from rekall.usage import parse
 
 _DEPTH = 10
 

@@ -9,11 +9,11 @@ from rekall.commands.room import Room
 from rekall.config import SETTINGS, Config, parsed, setting_named, write_setting
 from rekall.errors import ERROR, RekallError, UsageError
 from rekall.language import _
+from rekall.manual import help_text
 from rekall.memory import process_memory
 from rekall.protocol import Request, Response
 from rekall.render import plain
 from rekall.shellinit import script, vim_script
-from rekall.usage import help_text
 
 if TYPE_CHECKING:
     from rekall.verify import Finding
@@ -246,5 +246,5 @@ def init_(room: Room, request: Request, response: Response) -> None:
 
 
 def help_(room: Room, request: Request, response: Response) -> None:
-    """Explain a command, or list them all."""
-    response.data(help_text(request.options.topic, request.terminal.width))
+    """Explain a command or a topic, or list them all."""
+    response.data(help_text(request.options.topic, request.terminal.width, request.terminal.colour))

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import conversing
 
-from rekall import config, exchange, frames, usage
+from rekall import command_line, config, exchange, frames
 from rekall.capture import read_markdown, to_markdown
 from rekall.db import Database
 from rekall.entry import Entry, clean_text, from_record, to_record
@@ -82,7 +82,7 @@ def query(data: bytes) -> None:
 def words(data: bytes) -> None:
     """Any command line is understood or refused."""
     with suppress(RekallError):
-        usage.parse([os.fsdecode(word) for word in data.split(b"\0")])
+        command_line.parse([os.fsdecode(word) for word in data.split(b"\0")])
 
 
 def frames_in(data: bytes) -> None:
