@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from rekall.context import Use, behind
 from rekall.words import Matches
 
 # Candidates each arm puts forward, whatever the limit asked for, so that the first ten are the same
@@ -58,6 +59,7 @@ class Hit:
     passage (None: it has no vector yet), `meaning` what counts of it, 0 to 1.
     `arm` names the evidence by which a failing output was answered: exact, near, words or meaning.
     `titled`: the query is its title, 1 for the same words and 2 for the same text; that is added to the score.
+    `use`: what use has added to the score (None: it was not asked).
     """
 
     id: str
@@ -68,6 +70,12 @@ class Hit:
     cosine: float | None = None
     arm: str | None = None
     titled: int = 0
+    use: Use | None = None
+
+    @property
+    def evidence(self) -> float:
+        """The score without what use has added; to the score of what answers an output it adds nothing."""
+        return round(self.score - self.use.added, 6) if self.use and not self.arm else self.score
 
 
 def by_words(matches: Matches) -> list[Hit]:
@@ -128,6 +136,36 @@ def with_titles(hits: Sequence[Hit], text: str, titles: Mapping[str, str]) -> li
         for hit in hits
     ]
     return _ordered(raised) if any(hit.titled for hit in raised) else raised
+
+
+def with_use(hits: Sequence[Hit], uses: Mapping[str, Use], successors: Mapping[str, str]) -> list[Hit]:
+    """Return `hits` with what use adds to the scores of the first TITLES_READ, in the order of that.
+
+    `uses` by id, of those that are there; what is below 0 is an obsolete entry's, which also comes behind what replaced it
+    (`successors`). A title typed in full stays before the others, and whatever sinks before those that were not looked
+    at: so the order is the same for every limit.
+    """
+    looked = [hit for hit in hits[:TITLES_READ] if hit.id in uses]
+    if not looked:
+        return list(hits)
+    least, titled = hits[:TITLES_READ][-1].score, {hit.id: hit.titled for hit in looked}
+    scores = {hit.id: _within(hit, hit.score + uses[hit.id].added, least) for hit in looked}
+    scores = behind(scores, {old: new for old, new in successors.items() if titled.get(old, 3) <= titled.get(new, -1)})
+    scored = [_used(hit, scores[hit.id], uses[hit.id]) if hit.id in scores else hit for hit in hits[:TITLES_READ]]
+    scored.sort(
+        key=lambda hit: (-hit.titled, -hit.score, bool(hit.use and hit.use.obsolete), -hit.evidence, hit.id)
+    )
+    return [*scored, *hits[TITLES_READ:]]
+
+
+def _within(hit: Hit, score: float, least: float) -> float:
+    """Return a score within what hits whose titles agree as much can have."""
+    lowest = max(least, float(hit.titled)) if hit.titled else least
+    return round(min(max(score, lowest), hit.titled + 1.0), 6)
+
+
+def _used(hit: Hit, score: float, use: Use) -> Hit:
+    return replace(hit, score=score, use=replace(use, added=round(score - hit.score, 6)))
 
 
 def _folded(text: str) -> str:
