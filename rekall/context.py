@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-# All that use can add to a score, and how it is shared out; why so much: `python tests/eval/use.py FOLDER`, docs/ranking.md.
+# All that use can add to a score, and how it is shared out. Why so much: `python tests/eval/use.py`, docs/ranking.md.
 MOST = 0.02
 HERE, PICKED, RECENT = 0.5, 0.3, 0.2
 # Days after which a pick, and being new, count half.
@@ -65,7 +65,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What was added to a score, by reason. `added` is what came of all; `obsolete` is 0 or less, the others 0 or more."""
+    """What was added to a score, by reason. `added`: all of it. `obsolete` is 0 or less, the others 0 or more."""
 
     added: float = 0.0
     here: float = 0.0

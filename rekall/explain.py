@@ -49,8 +49,14 @@ def parts_of(hit: Hit) -> dict[str, Any]:
     """Return why a hit is where it is, for programs: which arm matched, its evidence, and what use has added."""
     arms = [name for name, score in (("words", hit.words), ("meaning", hit.cosine)) if score is not None]
     arm = hit.arm or ("both" if len(arms) == 2 else "".join(arms) or None)
-    parts = {"arm": arm, "evidence": hit.evidence, "words": hit.words, "bm25": hit.bm25, "meaning": hit.meaning,
-             "cosine": hit.cosine}  # fmt: skip
+    parts: dict[str, Any] = {
+        "arm": arm,
+        "evidence": hit.evidence,
+        "words": hit.words,
+        "bm25": hit.bm25,
+        "meaning": hit.meaning,
+        "cosine": hit.cosine,
+    }
     if hit.titled:
         parts["titled"] = hit.titled
     if hit.use:

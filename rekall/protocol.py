@@ -66,7 +66,7 @@ class Sink(Protocol):
 class Response:
     """An answer under way: data for stdout, notes for people on stderr, and the exit status.
 
-    `after` is what may follow once it is out. `picked` are the entries that somebody took; that is counted by then, too.
+    `after` is what may follow once it is out. `picked` are the entries that somebody took: it is counted then, too.
     """
 
     sink: Sink

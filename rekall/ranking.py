@@ -141,8 +141,8 @@ def with_titles(hits: Sequence[Hit], text: str, titles: Mapping[str, str]) -> li
 def with_use(hits: Sequence[Hit], uses: Mapping[str, Use], successors: Mapping[str, str]) -> list[Hit]:
     """Return `hits` with what use adds to the scores of the first TITLES_READ, in the order of that.
 
-    `uses` by id, of those that are there; what is below 0 is an obsolete entry's, which also comes behind what replaced it
-    (`successors`). A title typed in full stays before the others, and whatever sinks before those that were not looked
+    `uses` by id, of those that are there; what is below 0 is an obsolete entry's. That comes behind what replaced it
+    (`successors`), too. A title typed in full stays before the others, and whatever sinks before those not looked
     at: so the order is the same for every limit.
     """
     looked = [hit for hit in hits[:TITLES_READ] if hit.id in uses]

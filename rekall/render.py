@@ -170,7 +170,7 @@ def with_mark(title: str, mark: str, width: int) -> tuple[str, str]:
 def entry_line(
     entry: Entry, short: str, columns: tuple[int, int], terminal: Terminal, replaced: Replaced = _NOTHING
 ) -> str:
-    """Return one entry as one line: short id, type, title, and its mark if it is obsolete. `columns`: of the first two."""
+    """Return one entry as one line: short id, type, title, and a mark if it is obsolete. `columns`: of the first two."""
     head = f"{short:<{columns[0]}}  {plain(entry.type):<{columns[1]}}  "
     title, mark = plain(entry.title), obsolete_mark(entry, replaced)
     if terminal.output_is_tty:

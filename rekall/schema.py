@@ -5,7 +5,7 @@ History
   12    rekall 0.4. Its files bear APPLICATION_ID; the older rekall's bear none.
   13    the errors that entries know (`fingerprints`, their words and their queue); what was there before each change
         (`history`, in history_schema.py); names such as `C++` in the keywords.
-  14    how often entries were taken, and where (`picks`); the tables below. `migrations.py` brings earlier bases up to it.
+  14    how often entries were taken, and where (`picks`); the tables below. `migrations.py` brings bases up to it.
 
 The rules that hold between the tables are kept by triggers, not by Python, so that a row written with
 plain `sqlite3` is found like any other:

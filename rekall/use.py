@@ -1,6 +1,6 @@
-"""What use adds to hits: facts of the best of them are read from the base, weighed in context.py, ordered in ranking.py.
+"""What use adds to hits: facts of the best are read from the base, weighed in context.py, ordered in ranking.py.
 
-It is never worth an error: where nothing can be read, hits stay as they are, and where nothing can be written, nothing is.
+It is never worth an error: where nothing can be read, hits stay as they are; where nothing can be written, nothing is.
 """
 
 from __future__ import annotations

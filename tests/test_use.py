@@ -1,7 +1,7 @@
 """What use adds: where one is, what was taken before, what is new; and that it decides between equals only.
 
-The arithmetic and the order are pure; the rest is asked of real bases, through the command line, with the warm process and
-without.
+The arithmetic and the order are pure. The rest is asked of real bases, through the command line, with the warm process
+and without.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from running import Rekall, wait_for
+from running import Rekall, picks_of, wait_for
 from warm import Cold, Warm
 
 from rekall import pick_table
@@ -198,13 +198,6 @@ def kept(database: Database, make_entry: Callable[..., Entry]) -> Database:
     return database
 
 
-def picks(path: Path) -> dict[str, float]:
-    """Return how often each entry of a base was taken, wherever."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        sql = "SELECT e.id, p.count FROM picks p JOIN entries e ON e.rowid = p.entry_rowid WHERE p.place = 0"
-        return dict(connection.execute(sql).fetchall())
-
-
 def test_picks_are_counted_by_place_and_read_with_what_else_is_known(kept: Database) -> None:
     kept.count_picks(["one", "two", "one", "gone"], here())
     kept.count_picks(["one"], here(place=8))
@@ -354,7 +347,7 @@ def found(rekall: Rekall, *words: str, **how: Any) -> list[str]:
 
 def counted(rekall: Rekall, expected: dict[str, float]) -> None:
     """Wait until so many picks are counted: that happens behind the answer."""
-    wait_for(lambda: picks(rekall.base) == expected)
+    wait_for(lambda: picks_of(rekall.base) == expected)
 
 
 QUERY = ("download", "again")
@@ -477,7 +470,7 @@ def test_a_base_that_cannot_be_written_is_read_all_the_same(rekall: Rekall) -> N
         pytest.skip("root may write everywhere")
     rekall.base.chmod(0o400)
     assert rekall("pick", "--take", "b2").output == "curl --retry 3\n"
-    assert picks(rekall.base) == {}
+    assert picks_of(rekall.base) == {}
 
 
 def test_an_answer_does_not_wait_for_the_counting(rekall: Rekall) -> None:
@@ -487,7 +480,7 @@ def test_an_answer_does_not_wait_for_the_counting(rekall: Rekall) -> None:
         assert rekall("pick", "--take", "b2").output == "curl --retry 3\n"
         other.execute("ROLLBACK")
     assert rekall("pick", "--take", "c3").status == 0
-    wait_for(lambda: "c3" in picks(rekall.base))
+    wait_for(lambda: "c3" in picks_of(rekall.base))
 
 
 def test_nothing_of_it_is_exported(rekall: Rekall) -> None:
