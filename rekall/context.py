@@ -44,7 +44,7 @@ class Picks:
 
     def on(self, day: int) -> float:
         """Return what the picks are worth on a day."""
-        return self.count * 0.5 ** (max(0, day - self.day) / PICK_DAYS)
+        return self.count * float(0.5 ** (max(0, day - self.day) / PICK_DAYS))
 
     def and_one(self, day: int) -> Picks:
         """Return the picks with another of that day; the clock may have gone back since the last."""

@@ -12,6 +12,7 @@ Stretched over the candidates they would call the nearest entry near even where 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -149,19 +150,14 @@ def with_use(hits: Sequence[Hit], uses: Mapping[str, Use], successors: Mapping[s
     if not looked:
         return list(hits)
     least, titled = hits[:TITLES_READ][-1].score, {hit.id: hit.titled for hit in looked}
-    scores = {hit.id: _within(hit, hit.score + uses[hit.id].added, least) for hit in looked}
+    scores = {hit.id: round(max(hit.score + uses[hit.id].added, least), 6) for hit in looked}
     scores = behind(scores, {old: new for old, new in successors.items() if titled.get(old, 3) <= titled.get(new, -1)})
+    for level in (1, 0) if any(titled.values()) else ():
+        most = min((score for key, score in scores.items() if titled[key] > level), default=math.inf)
+        scores = {key: min(score, most) if titled[key] == level else score for key, score in scores.items()}
     scored = [_used(hit, scores[hit.id], uses[hit.id]) if hit.id in scores else hit for hit in hits[:TITLES_READ]]
-    scored.sort(
-        key=lambda hit: (-hit.titled, -hit.score, bool(hit.use and hit.use.obsolete), -hit.evidence, hit.id)
-    )
+    scored.sort(key=lambda hit: (-hit.titled, -hit.score, bool(hit.use and hit.use.obsolete), -hit.evidence, hit.id))
     return [*scored, *hits[TITLES_READ:]]
-
-
-def _within(hit: Hit, score: float, least: float) -> float:
-    """Return a score within what hits whose titles agree as much can have."""
-    lowest = max(least, float(hit.titled)) if hit.titled else least
-    return round(min(max(score, lowest), hit.titled + 1.0), 6)
 
 
 def _used(hit: Hit, score: float, use: Use) -> Hit:

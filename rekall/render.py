@@ -170,7 +170,7 @@ def with_mark(title: str, mark: str, width: int) -> tuple[str, str]:
 def entry_line(
     entry: Entry, short: str, columns: tuple[int, int], terminal: Terminal, replaced: Replaced = _NOTHING
 ) -> str:
-    """Return one entry as one line: short id, type, title, and a mark if it is obsolete. `columns`: of the first two."""
+    """Return one entry as one line: short id, type, title, a mark if it is obsolete. `columns`: of the first two."""
     head = f"{short:<{columns[0]}}  {plain(entry.type):<{columns[1]}}  "
     title, mark = plain(entry.title), obsolete_mark(entry, replaced)
     if terminal.output_is_tty:
@@ -363,7 +363,8 @@ def listed_line(
 ) -> str:
     """Return an entry as one line of a list that is looked through, for a program that cuts it to its width.
 
-    Type, title, the mark of what is obsolete, project, tags and age; the words that begin with one of `begins` stand out. `moment`: Unix time.
+    Type, title, the mark of what is obsolete, project, tags and age; the words that begin with one of `begins` stand
+    out. `moment`: Unix time.
     """
     belongs = [*([entry.project] if entry.project else []), *(f"#{tag}" for tag in entry.tags)]
     parts = (

@@ -90,9 +90,7 @@ def made(folder: Path) -> list[str]:
 
 @every_fzf
 @pytest.mark.parametrize("way", ["rekall pick --fzf", "REKALL_PICKER=fzf rekall", "rekall-py pick --fzf"])
-def test_a_choice_is_printed_and_nothing_else_is(
-    way: str, fzf: Path, world: dict[str, str], terminal: Open
-) -> None:
+def test_a_choice_is_printed_and_nothing_else_is(way: str, fzf: Path, world: dict[str, str], terminal: Open) -> None:
     tmux = terminal(fzf)
     tmux.run(f'echo "got [$({way})]"')
     tmux.shows("4/4")

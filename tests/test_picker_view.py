@@ -105,9 +105,9 @@ def test_an_entry_as_a_line(columns: int, expected: str, make_entry: Callable[..
 def test_an_obsolete_entry_is_marked_where_there_is_room(make_entry: Callable[..., Entry]) -> None:
     entry = make_entry("The old way to do it", id="old", status="obsolete", tags=("git",), created_at="2026-11-01T00:00:00Z")  # fmt: skip
     (line,) = list_lines([entry], 1, (), 80, "", NOW, {"old": ("new", "The new way")})
-    assert text_of(line, 80) == "  til       The old way to do it  (obsolete → new The new way)              22d"
+    assert text_of(line, 80) == "  til       The old way to do it  (obsolete → new The new way)               22d"
     (line,) = list_lines([entry], 1, (), 45, "", NOW, {"old": ("new", "The new way")})
-    assert text_of(line, 45) == "  til       The old wa…  (obsolete → …  22d"
+    assert text_of(line, 45) == "  til       The old way…  (obsolete → n…  22d"
     (line,) = list_lines([entry], 1, (), 20, "", NOW, {})
     assert text_of(line, 20) == "  The old way to do…"
     (line,) = list_lines([entry], 1, (), 80, "old", NOW, {})

@@ -89,7 +89,9 @@ def test_what_is_new_counts_half_after_a_while() -> None:
 
 scores = st.floats(0, 0.95).map(lambda x: round(x, 6))
 ids = st.sampled_from([f"e{n:02}" for n in range(70)])
-added = st.builds(lambda *parts: Use(round(sum(parts), 6), *parts), *[st.floats(0, MOST / 3).map(lambda x: round(x, 6))] * 3)
+added = st.builds(
+    lambda *parts: Use(round(sum(parts), 6), *parts), *[st.floats(0, MOST / 3).map(lambda x: round(x, 6))] * 3
+)
 sunk = st.just(Use(-SUNK, obsolete=-SUNK))
 
 
@@ -99,7 +101,9 @@ def ordered(found: dict[str, float], titled: dict[str, int]) -> list[Hit]:
 
 
 @given(st.dictionaries(ids, scores), st.dictionaries(ids, added), st.data())
-def test_use_lifts_nothing_over_better_evidence(found: dict[str, float], uses: dict[str, Use], data: st.DataObject) -> None:
+def test_use_lifts_nothing_over_better_evidence(
+    found: dict[str, float], uses: dict[str, Use], data: st.DataObject
+) -> None:
     old = data.draw(st.sets(ids))
     uses |= dict.fromkeys(old, Use(-SUNK, obsolete=-SUNK))
     hits = ordered(found, {})
@@ -110,7 +114,9 @@ def test_use_lifts_nothing_over_better_evidence(found: dict[str, float], uses: d
             assert passed.evidence - hit.evidence <= margin + 1e-6, (hit, passed)
 
 
-@given(st.dictionaries(ids, scores), st.dictionaries(ids, st.one_of(added, sunk)), st.dictionaries(ids, st.integers(1, 2)))
+@given(
+    st.dictionaries(ids, scores), st.dictionaries(ids, st.one_of(added, sunk)), st.dictionaries(ids, st.integers(1, 2))
+)
 def test_every_hit_comes_once_best_first_and_says_what_was_added(
     found: dict[str, float], uses: dict[str, Use], titled: dict[str, int]
 ) -> None:
@@ -123,7 +129,9 @@ def test_every_hit_comes_once_best_first_and_says_what_was_added(
     assert {hit.id for hit in after if hit.use} == {hit.id for hit in hits[:TITLES_READ] if hit.id in uses}
 
 
-@given(st.dictionaries(ids, scores), st.dictionaries(ids, st.one_of(added, sunk)), st.dictionaries(ids, st.integers(1, 2)))
+@given(
+    st.dictionaries(ids, scores), st.dictionaries(ids, st.one_of(added, sunk)), st.dictionaries(ids, st.integers(1, 2))
+)
 def test_a_title_typed_in_full_stays_first_whatever_was_used(
     found: dict[str, float], uses: dict[str, Use], titled: dict[str, int]
 ) -> None:
@@ -164,6 +172,13 @@ def test_nearly_equal_hits_change_places_and_others_do_not() -> None:
     no = dict.fromkeys("ac", Use())
     assert [hit.id for hit in with_use([Hit("a", 0.61), Hit("b", 0.6)], no | taken, {})] == ["b", "a"]
     assert [hit.id for hit in with_use([Hit("a", 0.62), Hit("b", 0.6)], no | taken, {})] == ["a", "b"]
+
+
+def test_perfect_matches_change_places_too() -> None:
+    uses = {"a": Use(), "b": Use(0.01, here=0.01)}
+    assert [hit.id for hit in with_use([Hit("a", 1.0), Hit("b", 1.0)], uses, {})] == ["b", "a"]
+    assert [hit.id for hit in with_use([Hit("a", 3.0, titled=2), Hit("b", 3.0, titled=2)], uses, {})] == ["b", "a"]
+    assert [hit.id for hit in with_use([Hit("a", 1.001, titled=1), Hit("b", 1.0)], uses, {})] == ["a", "b"]
 
 
 def test_a_replaced_entry_whose_title_was_typed_stays_first_unless_the_new_one_bears_it_too() -> None:
@@ -261,7 +276,9 @@ def test_picks_of_no_entry_are_found_and_mended(kept: Database) -> None:
 
 def test_what_somebody_wrote_into_the_counters_breaks_no_search(kept: Database) -> None:
     kept.connection.execute("PRAGMA ignore_check_constraints = ON")
-    kept.connection.execute("INSERT INTO picks VALUES (1, 0, 'many', 'today'), (1, 7, -5.0, 20000), (2, 0, 1e999, -9e99)")
+    kept.connection.execute(
+        "INSERT INTO picks VALUES (1, 0, 'many', 'today'), (1, 7, -5.0, 20000), (2, 0, 1e999, -9e99)"
+    )
     facts = kept.facts_of(["one", "two"], here())
     assert facts["one"].picked == Picks()
     assert all(0 <= use_of(known, here()).added <= MOST for known in facts.values())
@@ -372,7 +389,10 @@ def test_explain_says_what_use_has_added(rekall: Rekall) -> None:
     first, second, *_rest = json.loads(rekall("search", "--json", "--explain", *QUERY).output)["hits"]
     parts = first["explain"]
     assert (first["id"], parts["arm"]) == ("b2", "both")
-    assert parts["use"]["added"] == pytest.approx(parts["use"]["here"] + parts["use"]["picked"]) and parts["use"]["here"] > 0
+    assert (
+        parts["use"]["added"] == pytest.approx(parts["use"]["here"] + parts["use"]["picked"])
+        and parts["use"]["here"] > 0
+    )
     assert first["score"] == pytest.approx(parts["evidence"] + parts["use"]["added"], abs=2e-6)
     assert second["explain"]["use"]["added"] == 0 and second["score"] == second["explain"]["evidence"]
     line = rekall("search", "--explain", *QUERY).output.splitlines()[1]

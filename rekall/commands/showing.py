@@ -52,7 +52,9 @@ def hits_of(room: Room, request: Request, text: str) -> list[Hit]:
     filters = filters_of(request)
     if not query.words.strip() and not query.filters:
         return []
-    return room.answer(replace(query, filters=both(filters, query.filters)), options.limit, options.arm, here_of(request))
+    return room.answer(
+        replace(query, filters=both(filters, query.filters)), options.limit, options.arm, here_of(request)
+    )
 
 
 def entries_of(room: Room, hits: Sequence[Hit]) -> dict[str, Entry]:

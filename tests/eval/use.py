@@ -148,7 +148,9 @@ def bring(command: list[str], base: Path, here: Path, records: Sequence[dict[str
 def asked(command: list[str], base: Path, here: Path, words: list[str], text: str = "") -> str:
     """Run the command in a folder on a base and return what it prints."""
     env = {**os.environ, "REKALL_DB": str(base)}
-    done = subprocess.run([*command, *words], input=text, capture_output=True, text=True, env=env, cwd=here, check=False)
+    done = subprocess.run(
+        [*command, *words], input=text, capture_output=True, text=True, env=env, cwd=here, check=False
+    )
     if done.returncode not in (0, 1):
         sys.exit(f"{shlex.join(words)} failed with {done.returncode}: {done.stderr}")
     return done.stdout
