@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import date
 
 # All that use can add to a score, and how it is shared out. Why so much: `python tests/eval/use.py`, docs/ranking.md.
-MOST = 0.02
+MOST = 0.01
 HERE, PICKED, RECENT = 0.5, 0.3, 0.2
 # Days after which a pick, and being new, count half.
 PICK_DAYS, NEW_DAYS = 30, 30
-# What an obsolete entry loses: less than lies between an entry that answers and the next best that does not.
-SUNK = 0.1
+# What an obsolete entry loses: more than any use comes to, and so little that it is found where nothing else answers.
+SUNK = 0.05
 # The place of all picks together; no folder has it.
 ANYWHERE = 0
 

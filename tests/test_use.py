@@ -402,8 +402,9 @@ def test_explain_says_what_use_has_added(rekall: Rekall) -> None:
 
 
 def test_an_entry_of_the_project_one_is_in_comes_first_among_equals(rekall: Rekall) -> None:
-    with Database(rekall.base) as database:
-        database.update(replace(database.get("b2"), project="Shop"))
+    with Database(rekall.base) as database:  # each has one: it is a word of the entry, too
+        for key, project in (("a1", "bakery"), ("b2", "Shop"), ("c3", "bakery")):
+            database.update(replace(database.get(key), project=project))
     shop = rekall.cwd / "shop"
     (shop / "src").mkdir(parents=True)
     (shop / ".git").mkdir()
