@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any  # JSON values
 
 from rekall.context import Use
@@ -60,5 +59,5 @@ def parts_of(hit: Hit) -> dict[str, Any]:
     if hit.titled:
         parts["titled"] = hit.titled
     if hit.use:
-        parts["use"] = asdict(hit.use)
+        parts["use"] = hit.use._asdict()
     return parts

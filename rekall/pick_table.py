@@ -34,11 +34,12 @@ class PickTable(Part):
         found: dict[str, Facts] = {}
         picks: dict[str, dict[int, Picks]] = {}
         for key, project, changed, is_obsolete, place, count, day in self._read(sql, (ANYWHERE, here.place, *keys)):
+            if place is None:
+                found[key] = Facts(project, str(changed), bool(is_obsolete))
+                continue
             of = picks.setdefault(key, {})
-            if place is not None:
-                of[place] = Picks(count, day)
-            picked, picked_here = of.get(ANYWHERE, _NONE), of.get(here.place, _NONE)
-            found[key] = Facts(project, str(changed), bool(is_obsolete), picked, picked_here)
+            of[place] = Picks(count, day)
+            found[key] = Facts(project, str(changed), bool(is_obsolete), of.get(ANYWHERE), of.get(here.place))
         return found
 
     def count_picks(self, keys: Sequence[str], here: Here) -> None:
@@ -57,11 +58,11 @@ class PickTable(Part):
             "SELECT p.count, p.day FROM picks p JOIN entries e ON e.rowid = p.entry_rowid WHERE e.id = ? AND place = ?",
             (key, place),
         )
-        picks = (Picks(*found[0]) if found else _NONE).and_one(day)
+        picks = (Picks(*found[0]) if found else Picks()).and_one(day)
         self.connection.execute(
             "INSERT OR REPLACE INTO picks(entry_rowid, place, count, day) "
             "SELECT rowid, ?, ?, ? FROM entries WHERE id = ?",
-            (place, picks.count, picks.day, key),
+            (place, picks.times, picks.day, key),
         )
 
     def _forget_places(self, key: str) -> None:
@@ -84,6 +85,3 @@ class PickTable(Part):
         finally:
             for name, value in usual.items():
                 self._read(f"PRAGMA {name} = {value}", ())
-
-
-_NONE = Picks()

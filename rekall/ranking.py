@@ -139,8 +139,10 @@ def with_titles(hits: Sequence[Hit], text: str, titles: Mapping[str, str]) -> li
     return _ordered(raised) if any(hit.titled for hit in raised) else raised
 
 
-def with_use(hits: Sequence[Hit], uses: Mapping[str, Use], successors: Mapping[str, str]) -> list[Hit]:
-    """Return `hits` with what use adds to the scores of the first TITLES_READ, in the order of that.
+def with_use(
+    hits: Sequence[Hit], uses: Mapping[str, Use], successors: Mapping[str, str], k: int | None = None
+) -> list[Hit]:
+    """Return the k best of `hits` (None: all) with what use adds to the scores of the first TITLES_READ.
 
     `uses` by id, of those that are there; what is below 0 is an obsolete entry's. That comes behind what replaced it
     (`successors`), too. A title typed in full stays before the others, and whatever sinks before those not looked
@@ -148,20 +150,35 @@ def with_use(hits: Sequence[Hit], uses: Mapping[str, Use], successors: Mapping[s
     """
     looked = [hit for hit in hits[:TITLES_READ] if hit.id in uses]
     if not looked:
-        return list(hits)
+        return list(hits[:k])
     least, titled = hits[:TITLES_READ][-1].score, {hit.id: hit.titled for hit in looked}
     scores = {hit.id: round(max(hit.score + uses[hit.id].added, least), 6) for hit in looked}
     scores = behind(scores, {old: new for old, new in successors.items() if titled.get(old, 3) <= titled.get(new, -1)})
     for level in (1, 0) if any(titled.values()) else ():
         most = min((score for key, score in scores.items() if titled[key] > level), default=math.inf)
         scores = {key: min(score, most) if titled[key] == level else score for key, score in scores.items()}
-    scored = [_used(hit, scores[hit.id], uses[hit.id]) if hit.id in scores else hit for hit in hits[:TITLES_READ]]
-    scored.sort(key=lambda hit: (-hit.titled, -hit.score, bool(hit.use and hit.use.obsolete), -hit.evidence, hit.id))
-    return [*scored, *hits[TITLES_READ:]]
+    order = sorted(
+        (
+            (
+                -hit.titled,
+                -scores.get(hit.id, hit.score),
+                hit.id in uses and uses[hit.id].obsolete < 0,
+                -hit.score,
+                hit.id,
+            )
+            for hit in hits[:TITLES_READ]
+        ),
+    )
+    of = {hit.id: hit for hit in hits[:TITLES_READ]}
+    scored = [_used(of[key], -score, uses.get(key)) for _titled, score, _sinks, _before, key in order[:k]]
+    return [*scored, *hits[TITLES_READ:]][:k]
 
 
-def _used(hit: Hit, score: float, use: Use) -> Hit:
-    return replace(hit, score=score, use=replace(use, added=round(score - hit.score, 6)))
+def _used(hit: Hit, score: float, use: Use | None) -> Hit:
+    if use is None:
+        return hit
+    parts = (round(part, 6) for part in use[1:])
+    return replace(hit, score=score, use=Use(round(score - hit.score, 6), *parts))
 
 
 def _folded(text: str) -> str:

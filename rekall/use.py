@@ -19,14 +19,14 @@ def wanted(count: int, here: Here | None) -> int:
     return count if here is None else max(count, TITLES_READ)
 
 
-def in_use(database: Database, hits: Sequence[Hit], here: Here | None) -> list[Hit]:
-    """Return hits with what use adds, in the order of that; as they are if it is to make no difference.
+def in_use(database: Database, hits: Sequence[Hit], here: Here | None, k: int) -> list[Hit]:
+    """Return the k best of `hits` with what use adds; the first k as they are if it is to make no difference.
 
     Cost: one SELECT over TITLES_READ entries, and one more if any of them is obsolete.
     """
     if here is None or not hits:
-        return list(hits)
-    return with_use(hits, *uses_of(database, [hit.id for hit in hits[:TITLES_READ]], here))
+        return list(hits[:k])
+    return with_use(hits, *uses_of(database, [hit.id for hit in hits[:TITLES_READ]], here), k)
 
 
 def uses_of(

@@ -115,7 +115,7 @@ def test_an_entry_of_an_earlier_base_can_be_taken_changed_and_deleted(path: Path
     with Database(path) as database:
         first, second, *_rest = [entry.id for entry in database.entries()]
         database.count_picks([first, second], here)
-        assert database.facts_of([first], here)[first].picked_here.count == 1
+        assert database.facts_of([first], here)[first].picked_here == (1, 20_000)
         database.delete(first)
         database.undo()
         assert verify(database) == []

@@ -69,7 +69,7 @@ def test_the_parts_come_to_all_of_it_and_an_obsolete_entry_gets_none() -> None:
     assert pytest.approx(1) == HERE + PICKED + RECENT
     everything = Facts("shop", TODAY, picked=Picks(1e9, 20_000), picked_here=Picks(1e9, 20_000))
     assert use_of(everything, SHOP).added == pytest.approx(MOST)
-    assert use_of(replace(everything, is_obsolete=True), SHOP) == Use(-SUNK, obsolete=-SUNK)
+    assert use_of(everything._replace(is_obsolete=True), SHOP) == Use(-SUNK, obsolete=-SUNK)
 
 
 def test_picks_fade_and_a_clock_that_goes_back_takes_none_away() -> None:
@@ -81,7 +81,7 @@ def test_picks_fade_and_a_clock_that_goes_back_takes_none_away() -> None:
 
 
 def test_what_is_new_counts_half_after_a_while() -> None:
-    old = use_of(Facts(None, TODAY), replace(SHOP, day=SHOP.day + NEW_DAYS)).recent
+    old = use_of(Facts(None, TODAY), SHOP._replace(day=SHOP.day + NEW_DAYS)).recent
     assert old == pytest.approx(use_of(Facts(None, TODAY), SHOP).recent / 2)
 
 
@@ -220,7 +220,7 @@ def test_picks_are_counted_by_place_and_read_with_what_else_is_known(kept: Datab
     assert set(facts) == {"one", "two"}
     assert (facts["one"].picked, facts["one"].picked_here) == (Picks(3, 20_000), Picks(2, 20_000))
     assert (facts["one"].project, facts["two"].project, facts["one"].is_obsolete) == ("shop", None, False)
-    assert kept.facts_of(["two"], here(place=8))["two"].picked_here == Picks()
+    assert kept.facts_of(["two"], here(place=8))["two"].picked_here is None
 
 
 def test_counting_leaves_no_trace_but_the_counters(kept: Database) -> None:
@@ -280,7 +280,7 @@ def test_what_somebody_wrote_into_the_counters_breaks_no_search(kept: Database) 
         "INSERT INTO picks VALUES (1, 0, 'many', 'today'), (1, 7, -5.0, 20000), (2, 0, 1e999, -9e99)"
     )
     facts = kept.facts_of(["one", "two"], here())
-    assert facts["one"].picked == Picks()
+    assert facts["one"].picked is None
     assert all(0 <= use_of(known, here()).added <= MOST for known in facts.values())
 
 

@@ -312,7 +312,7 @@ class Room:
             from rekall.use import in_use, wanted
 
             hits = self.find(words, wanted(count, here), query.filters, arm)
-            return in_use(self.reading(), hits, here)[:count]
+            return in_use(self.reading(), hits, here, count)
         return [Hit(key, 0.0) for key in self.reading().newest(query.filters, count)] if query.filters else []
 
     def find(self, text: str, count: int, filters: Filters | None, arm: str) -> list[Hit]:
@@ -397,7 +397,7 @@ class Room:
         from rekall.use import in_use, wanted
 
         hits, by_meaning = self._as_typed(text, wanted(count, here), filters)
-        return in_use(database, hits, here)[:count], by_meaning
+        return in_use(database, hits, here, count), by_meaning
 
     def _as_typed(self, text: str, count: int, filters: Filters | None) -> tuple[list[Hit], bool]:
         if self.household.models.is_loaded:

@@ -40,7 +40,7 @@ def here_of(request: Request) -> Here | None:
         return None
     root = project_root(request.cwd, request.env)
     number = int(fnv1a(os.fsencode(root)), 16) >> 1 or 1  # as SQLite holds numbers; 0 is everywhere
-    return Here(os.fsdecode(root.name), number, int(time.time() // 86_400))
+    return Here(root.name.casefold(), number, int(time.time() // 86_400))
 
 
 def hits_of(room: Room, request: Request, text: str) -> list[Hit]:
