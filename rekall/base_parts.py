@@ -48,6 +48,14 @@ class Part(ABC):
         """Return all rows of a query."""
 
 
+# Entries that replaced one another are followed for so long.
+MOST_STEPS = 8
+# `superseded_by` says so, else the latest link of that kind: by hand, or by an import, there may be only one of them.
+_REPLACED = """SELECT e.id, n.id, n.title FROM entries e JOIN entries n ON n.id = coalesce(e.superseded_by, (
+        SELECT source_id FROM links WHERE target_id = e.id AND relation = 'supersedes' ORDER BY created_at DESC LIMIT 1
+    )) WHERE e.status = 'obsolete' AND e.id IN ({marks})"""
+
+
 class LinkTable(Part):
     """Why two entries belong together."""
 
@@ -87,6 +95,28 @@ class LinkTable(Part):
         """Return the pairs of entries of which one replaced the other."""
         rows = self._read("SELECT source_id, target_id FROM links WHERE relation = 'supersedes'", ())
         return {frozenset(row) for row in rows}
+
+    def successors(self, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return for each of these entries that something replaced what it was at last: (id, title).
+
+        What replaced it may have been replaced itself: that is followed for MOST_STEPS, and never in a circle.
+        """
+        found: dict[str, tuple[str, str]] = {}
+        here = {key: key for key in keys}  # how far each has been followed
+        for _step in range(MOST_STEPS):
+            later = self._replaced_by(list(dict.fromkeys(here.values())))
+            reached = {key: later[at] for key, at in here.items() if at in later and later[at][0] != key}
+            found |= reached
+            here = {key: new for key, (new, _title) in reached.items()}
+        return found
+
+    def _replaced_by(self, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+        found: dict[str, tuple[str, str]] = {}
+        for start in range(0, len(keys), 500):
+            some = keys[start : start + 500]
+            rows_ = self._read(_REPLACED.format(marks=rows.marks(some)), some)
+            found.update((old, (new, title)) for old, new, title in rows_)
+        return found
 
     def links_from(self, key: str) -> list[Link]:
         """Return the links from `key`, in a fixed order."""

@@ -14,7 +14,18 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from rekall.commands import Room
-from rekall.door import Caller, asked, base_of, carry_out, config_of, fail, is_interactive, refuse, terminal_of
+from rekall.door import (
+    Caller,
+    asked,
+    base_of,
+    carry_out,
+    config_of,
+    fail,
+    is_interactive,
+    refuse,
+    remember,
+    terminal_of,
+)
 from rekall.errors import CANCELLED, RekallError
 from rekall.fzf import become_fzf, wants_fzf
 from rekall.language import _, speaking
@@ -85,7 +96,13 @@ def _answer(words: Sequence[str], response: Response) -> None:
 
         run_here(request, response, config_of(request))
     elif not (request.command == "stats" and _asked_the_server(words, request, response)):
-        carry_out(request, response, lambda request: Room(base_of(request), config_of(request)))
+        carry_out(request, response, _room_for)
+        response.flush()
+        remember(request, response.picked, _room_for)
+
+
+def _room_for(request: Request) -> Room:
+    return Room(base_of(request), config_of(request))
 
 
 def _asked_the_server(words: Sequence[str], request: Request, response: Response) -> bool:

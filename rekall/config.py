@@ -22,6 +22,8 @@ from rekall.language import _, _n
 from rekall.places import make_private
 
 PROJECT_FOLDER = ".rekall"
+# What shows that a folder is a project's.
+_PROJECT_MARKS = (".git", PROJECT_FOLDER, ".hg", ".jj")
 BASE_NAME = "rekall.db"
 OLDER_BASE_NAME = "knowledge.db"
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
@@ -262,6 +264,19 @@ def find_base(cwd: Path, env: Mapping[str, str], option: str | None = None, skip
     if project:
         return Base(project / BASE_NAME, "project")
     return Base(data_folder(env) / BASE_NAME, "user")
+
+
+def project_root(cwd: Path, env: Mapping[str, str]) -> Path:
+    """Return the folder of the project that `cwd` lies in: the nearest with a repository or a base; else `cwd` itself.
+
+    The home directory is none, whatever it holds. Cost: a few system calls a folder on the way.
+    """
+    top, folder = str(home(env)), str(cwd)
+    while folder not in (top, "/", ""):
+        if any(os.path.lexists(f"{folder}/{mark}") for mark in _PROJECT_MARKS):
+            return Path(folder)
+        folder = folder.rpartition("/")[0]
+    return cwd
 
 
 def data_folder(env: Mapping[str, str]) -> Path:

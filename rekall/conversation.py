@@ -12,7 +12,7 @@ import io
 import os
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib import import_module
@@ -87,6 +87,7 @@ class Host(Protocol):
     def control(self, action: str, response: Response) -> None: ...
     def used(self) -> None: ...
     def wake(self) -> None: ...
+    def remember(self, request: Request, keys: Sequence[str]) -> None: ...
     def leave(self) -> None: ...
 
 
@@ -336,6 +337,7 @@ class Conversation(asyncio.Protocol):
                 self._screen.close()
                 self._host.used()
         self._finish(sink.taken() + frames.frame(frames.STATUS, bytes([response.status])))
+        self._host.remember(request, response.picked)
         self._host.wake()
 
     # --- the answering thread's side ---
@@ -371,6 +373,8 @@ class Conversation(asyncio.Protocol):
             self._host.loop.call_soon_threadsafe(self._finish, last)
         if response.after:
             self._host.wake()
+        if self._request:
+            self._host.remember(self._request, response.picked)
 
     def _fail(self, response: Response, error: BaseException) -> None:
         """End an answer that broke off where nobody expected it."""

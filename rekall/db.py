@@ -24,6 +24,7 @@ from rekall.error_table import ErrorTable
 from rekall.errors import BaseRefused, BaseUnusable, EntryNotFound
 from rekall.history import History
 from rekall.language import _
+from rekall.pick_table import PickTable
 from rekall.query import Filters
 from rekall.vec_table import VecTable
 from rekall.words import Matches, Words
@@ -63,7 +64,7 @@ class Changes:
     gone: frozenset[str]
 
 
-class Database(EmbeddingQueue, History, ErrorTable):
+class Database(EmbeddingQueue, History, ErrorTable, PickTable):
     """One open base. Use with `with`; every write is one transaction, or joins the one open.
 
     `on_change` is called with the id of each entry written through this object, after the commit.

@@ -19,12 +19,14 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from rekall.commands import Room
-from rekall.door import Caller, asked, carry_out
+from rekall.commands.showing import here_of, short_replaced
+from rekall.door import Caller, asked, carry_out, remember
 from rekall.entry import Entry
 from rekall.errors import RekallError
 from rekall.protocol import Request, Response, Terminal
 from rekall.query import Filters
 from rekall.ranking import Hit
+from rekall.render import Replaced
 
 if TYPE_CHECKING:
     from rekall.db import Database
@@ -45,6 +47,7 @@ class Found:
     entries: Mapping[str, Entry] = field(default_factory=dict)
     seconds: float = 0.0
     by_meaning: bool = False  # False: by words only, the model is not there yet
+    replaced: Replaced = field(default_factory=dict)  # what replaced the obsolete ones among the entries
     total: int = 0  # entries in the base
     problem: str | None = None  # what the user is to know
 
@@ -81,7 +84,10 @@ class Desk:
             return question(room)
 
     async def carry_out(self, words: Sequence[str], terminal: Terminal, response: Response) -> None:
-        """Carry out a command line as its door does; the answer is in `response` then. Raises UsageError."""
+        """Carry out a command line as its door does; the answer is in `response` then. Raises UsageError.
+
+        What was picked by it is for `remember`.
+        """
         caller = Caller(self.request.cwd, self.request.env, io.BytesIO(), False, terminal, self.request.zone)
         request = asked(words, caller)
         request = replace(request, options=argparse.Namespace(**{**vars(request.options), **self._base_named()}))
@@ -108,9 +114,20 @@ class Desk:
             lambda room: {name: frozenset(room.reading().counts_by(name)) for name in ("tag", "project")}
         )
 
-    async def entries(self, keys: Sequence[str]) -> dict[str, Entry]:
-        """Return entries as they are now, by id; without those that are gone."""
-        return await self.ask(lambda room: {entry.id: entry for entry in room.reading().get_many(keys)})
+    async def entries(self, keys: Sequence[str]) -> tuple[dict[str, Entry], Replaced]:
+        """Return entries as they are now, by id, without those that are gone; and what replaced the obsolete ones."""
+
+        def question(room: Room) -> tuple[dict[str, Entry], Replaced]:
+            entries = {entry.id: entry for entry in room.reading().get_many(keys)}
+            return entries, short_replaced(room, entries.values())
+
+        return await self.ask(question)
+
+    def remember(self, keys: Sequence[str]) -> None:
+        """Count that these entries were taken, behind what is shown."""
+        if keys:
+            work = partial(remember, self.request, list(keys), self._lend)
+            asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def find(self, text: str, filters: Filters | None = None, k: int = 100, shown: int = 100) -> Found | None:
         """Return what fits what was typed so far, `shown` entries of it; None if something newer was asked meanwhile.
@@ -133,14 +150,15 @@ class Desk:
     def _found(self, room: Room, text: str, filters: Filters | None, k: int, shown: int) -> Found:
         begin = time.perf_counter()
         database = room.reading()
-        hits, by_meaning = room.find_as_typed(text, k, filters)
+        hits, by_meaning = room.find_as_typed(text, k, filters, here_of(self.request))
         seen = self._seen_at(database)
         wanted = [hit.id for hit in hits[:shown]]
         fresh = database.get_many([key for key in wanted if key not in seen.entries])
         seen.entries.update((entry.id, entry) for entry in fresh)
         entries = {key: seen.entries[key] for key in wanted if key in seen.entries}
         hits = [hit for place, hit in enumerate(hits) if place >= shown or hit.id in entries]
-        return Found(text, hits, entries, time.perf_counter() - begin, by_meaning, seen.total)
+        replaced = short_replaced(room, entries.values())
+        return Found(text, hits, entries, time.perf_counter() - begin, by_meaning, replaced, seen.total)
 
     def _seen_at(self, database: Database) -> _Seen:
         """Return what was read of the base as it is now: most hits of a key are those of the key before."""

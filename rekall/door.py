@@ -7,7 +7,7 @@ whatever happens, so that a door has only bytes to move.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import BinaryIO
 from rekall import __version__
 from rekall.command_line import parse
 from rekall.commands import Room, run
+from rekall.commands.showing import here_of
 from rekall.config import Base, Config, config_path, find_base
 from rekall.entry import is_id
 from rekall.errors import ERROR, RekallError, UsageError
@@ -140,6 +141,19 @@ def carry_out(
                 room.serve(None, None)
     except RekallError as error:
         refuse(response, error)
+
+
+def remember(
+    request: Request, keys: Sequence[str], room_for: Callable[[Request], AbstractContextManager[Room]]
+) -> None:
+    """Count that these entries were taken; to be called when the answer is out. What goes wrong is not worth a word."""
+    here = here_of(request)
+    if not keys or here is None:
+        return
+    from rekall.use import remember as count
+
+    with suppress(RekallError, OSError), room_for(request) as room:
+        count(room.reading(), keys, here)
 
 
 def refuse(response: Response, error: RekallError) -> None:

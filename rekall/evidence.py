@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from rekall.context import Use, behind
 from rekall.entry import Entry
 from rekall.error_lines import ErrorLine, error_lines
 from rekall.error_marks import COMMON, Mark, without_prefix
@@ -33,6 +34,10 @@ _TOLD = 0.75
 _WEAK = 1.5
 # Lines without a mark that are compared with the texts that have none: an output's first ones, and its last ones.
 _FIRST_LINES, _LAST_LINES = 40, 160
+# Use decides between equals only: it adds less than the least of these steps. Obsolete entries come behind those with
+# as good an error, and behind what replaced them.
+USED, OBSOLETE = 0.0008, 0.25
+_LAST_STEP = 1e-6  # what is behind is so by this at least
 # How far an entry stands out is told by the score of the fifth; where there are fewer, by what a fifth has at least.
 _OTHERS, _LEAST_OTHER = 4, 0.5
 # Warnings are printed where nothing failed, too: more must speak for an entry about one.
@@ -108,6 +113,16 @@ class Ranked:
     def is_certain(self) -> bool:
         """Whether an entry holds one of the causes, or as good as that."""
         return any(order >= 2 + _TOLD for order, _hit in self.found.values())
+
+    def weigh_use(self, uses: Mapping[str, Use], successors: Mapping[str, str]) -> None:
+        """Let use have its say about what answers: it changes the order, and no score.
+
+        `uses` by id, made with USED and OBSOLETE; `successors`: what was replaced, and by what.
+        """
+        orders = {key: order + uses[key].added if key in uses else order for key, (order, _hit) in self.found.items()}
+        for key, order in behind(orders, successors).items():
+            hit = replace(self.found[key][1], use=uses.get(key))
+            self.found[key] = order - _LAST_STEP * (key in successors), hit
 
     def hits(self) -> list[Hit]:
         """Return the hits, best first, ties by id."""

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from rekall.config import Config
 from rekall.desk import Desk
+from rekall.door import remember
 from rekall.picker import pick
 from rekall.protocol import Request, Response
 from rekall.repl import repl
@@ -32,6 +33,8 @@ def run_here(request: Request, response: Response, config: Config) -> None:
     rooms, threads = Rooms(config), ThreadPoolExecutor(2)
     try:
         asyncio.run(run(request, response, screen, Desk(request, rooms.lend, threads)))
+        response.flush()
+        remember(request, response.picked, rooms.lend)
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
         rooms.close()

@@ -1,7 +1,7 @@
 """How a base of an earlier version of ours becomes one of this version: a function a version.
 
-Each runs in the one transaction of the whole, after a backup (base_file). Nothing that was written by hand is touched;
-what is derived is derived anew where its rules have changed.
+Each runs in the one transaction of the whole, after a backup (base_file), with our triggers away. Nothing that was
+written by hand is touched; what is derived is derived anew where its rules have changed.
 """
 
 from __future__ import annotations
@@ -14,20 +14,25 @@ from rekall.entry import keywords
 
 def migrate(connection: schema.Connection, version: int) -> None:
     """Bring a base of this earlier version up to schema.VERSION. Raises whatever goes wrong; the caller rolls back."""
+    schema.drop_triggers(connection)
     for earlier in range(version, schema.VERSION):
         MIGRATIONS[earlier](connection)
+    schema.create_triggers(connection)
     schema.mark(connection)
 
 
 def m013_errors_and_history(connection: schema.Connection) -> None:
     """Add the tables of errors, every entry in their queue; the history; and find names such as `C++` by themselves."""
-    schema.drop_triggers(connection)
     schema.create_error_tables(connection)
     schema.create_history(connection)
     connection.execute("INSERT INTO fingerprint_queue SELECT rowid FROM entries")
     if _derive_keywords(connection):
         connection.execute("INSERT INTO entries_fts(entries_fts) VALUES ('rebuild')")
-    schema.create_triggers(connection)
+
+
+def m014_picks(connection: schema.Connection) -> None:
+    """Add the table of how often entries were taken: nothing was counted before."""
+    schema.create_picks(connection)
 
 
 def _derive_keywords(connection: schema.Connection) -> int:
@@ -45,4 +50,7 @@ def _derive_keywords(connection: schema.Connection) -> int:
 
 
 # What makes a base of the next version out of one of each version.
-MIGRATIONS: Mapping[int, Callable[[schema.Connection], None]] = {12: m013_errors_and_history}
+MIGRATIONS: Mapping[int, Callable[[schema.Connection], None]] = {
+    12: m013_errors_and_history,
+    13: m014_picks,
+}

@@ -47,6 +47,8 @@ async def pick(request: Request, response: Response, screen: Screen, desk: Desk)
         chosen = await _chosen(picking)
     finally:
         picking.close()
+        response.picked += picking.copied
+    response.picked += [entry.id for entry in chosen or ()]
     if chosen is None:
         response.status = CANCELLED
     elif not chosen:
@@ -109,7 +111,8 @@ async def _edit(picking: Picking) -> None:
     if picking.here:
         key = picking.here.id
         await picking.screen.run(["rekall-py", "--db", str(base_of(picking.request).path), "edit", key])
-        picking.refresh(key, (await picking.desk.entries([key])).get(key))
+        entries, _replaced = await picking.desk.entries([key])
+        picking.refresh(key, entries.get(key))
         picking.start(picking.learn_names())
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rekall.entry import TYPES, Entry
 from rekall.language import _, plural
-from rekall.render import age, beginnings, fitted, matched, plain, width_of
+from rekall.render import Replaced, age, beginnings, fitted, matched, obsolete_mark, plain, width_of, with_mark
 from rekall.sheet import AT, Line
 
 DIM, MATCH, TYPE, CHOSEN, WRONG = "dim", "class:match", "fg:ansicyan", "bold", "fg:ansired"
@@ -60,9 +60,12 @@ def areas(columns: int, rows: int, wants_preview: bool | None) -> Areas:
 
 
 def entry_line(
-    entry: Entry, columns: int, begins: tuple[str, ...], moment: float, is_here: bool, is_marked: bool
+    entry: Entry, columns: int, begins: tuple[str, ...], moment: float, is_here: bool, is_marked: bool, note: str = ""
 ) -> Line:
-    """Return an entry as a line of the list: where one is, what is marked, type, title, where it belongs, age."""
+    """Return an entry as a line of the list: where one is, what is marked, type, title, where it belongs, age.
+
+    `note` stands behind the title, and has at least half of its room: that an entry is obsolete.
+    """
     bold = CHOSEN if is_here else ""
     parts = [("fg:ansiblue " + bold, "▌" if is_here else " "), ("fg:ansimagenta", "•" if is_marked else " ")]
     start = 2
@@ -72,13 +75,13 @@ def entry_line(
     end = columns - 5 if columns >= AGE_COLUMNS else columns
     title = " ".join(plain(entry.title).split())
     room = end - start
-    meta = fitted(_meta(entry), room // 3) if columns >= META_COLUMNS else ""
+    meta = fitted(_meta(entry), room // 3) if columns >= META_COLUMNS and not note else ""
     if meta:
         room -= min(width_of(meta) + 2, max(room // 3, room - width_of(title)))
         meta = fitted(meta, end - start - room - 2)
-    shown = fitted(title, room)
-    parts += with_matches(((bold, shown),), begins)
-    left = room - width_of(shown)
+    shown, note = with_mark(title, note, room)
+    parts += with_matches(((bold, shown), ("", "  " * bool(note)), (DIM, note)), begins)
+    left = room - width_of(shown) if not note else 0
     if begins and left > 16 and not matched(title, begins):
         parts += [("", "  "), *with_matches(((DIM, fitted(_where(entry, begins, left), left - 2)),), begins)]
     if meta:
@@ -225,9 +228,16 @@ def help_lines(columns: int) -> list[Line]:
 
 
 def list_lines(
-    entries: Sequence[Entry], place: int, marked: Collection[str], columns: int, query: str, moment: float
+    entries: Sequence[Entry],
+    place: int,
+    marked: Collection[str],
+    columns: int,
+    query: str,
+    moment: float,
+    replaced: Replaced,
 ) -> Iterator[Line]:
     """Yield the lines of `entries`, of which the one at `place` is where one is."""
     begins = beginnings(query)
     for number, entry in enumerate(entries):
-        yield entry_line(entry, columns, begins, moment, number == place, entry.id in marked)
+        note = obsolete_mark(entry, replaced)
+        yield entry_line(entry, columns, begins, moment, number == place, entry.id in marked, note)

@@ -51,6 +51,8 @@ class Picking:
         self.fail: Callable[[Exception], None] = lambda _error: None
         self.found = Found("")
         self.entries: list[Entry] = []
+        self.replaced: dict[str, tuple[str, str]] = {}  # what replaced the obsolete ones
+        self.copied: list[str] = []
         self.place = self.first = 0  # where one is, and the first entry in sight
         self.marked: dict[str, Entry] = {}
         self.mode = ""  # what is shown in place of the list or the status: 'help', 'types'
@@ -141,7 +143,7 @@ class Picking:
         is_same = asked == self._answered
         key = self.here.id if self.here and is_same and self._was_moved else ""
         self.found, self._answered = found, asked
-        self.entries = list(found.entries.values())
+        self.entries, self.replaced = list(found.entries.values()), dict(found.replaced)
         self.place = next((place for place, entry in enumerate(self.entries) if entry.id == key), 0)
         self._was_moved, self._wanted = bool(key), None
         self.first = self.first if key else 0
@@ -191,9 +193,10 @@ class Picking:
     async def _read_on(self) -> None:
         """Read the entries of the other hits, and go where one wants to be by then."""
         found = self.found
-        entries = await self.desk.entries([hit.id for hit in found.hits[len(found.entries) :]])
+        entries, replaced = await self.desk.entries([hit.id for hit in found.hits[len(found.entries) :]])
         if found is self.found and len(self.entries) == len(found.entries):
             self.entries += entries.values()
+            self.replaced |= replaced
             if self._wanted is not None:
                 self.place = min(self._wanted, len(self.entries) - 1)
             self._wanted = None
@@ -224,6 +227,7 @@ class Picking:
             text = "\n".join(printed(entry, self.request.options.what) for entry in chosen)
             self.start(clipboard.copy(self.screen, text, self.request.env))
             self.notice = picker_view.copied(len(chosen))
+            self.copied += [entry.id for entry in chosen]
 
     # --- what is shown ---
 
@@ -264,7 +268,9 @@ class Picking:
         what = ([id(entry) for entry in entries], self.place - self.first, list(self.marked), shared, self._answered)
         if self._list is None or self._list[0] != what:
             words = self._answered.words if self._answered else ""
-            lines = picker_view.list_lines(entries, what[1], self.marked, shared.columns, words, time.time())
+            lines = picker_view.list_lines(
+                entries, what[1], self.marked, shared.columns, words, time.time(), self.replaced
+            )
             self._list = (what, list(lines))
         return self._list[1]
 
@@ -287,7 +293,7 @@ class Picking:
     def _preview_of(self, entry: Entry, shared: Areas) -> Preview:
         assert self._answered
         begins = beginnings(self._answered.words)
-        return Preview(preview_lines(entry, shared.preview_columns, begins, self._colours))
+        return Preview(preview_lines(entry, shared.preview_columns, begins, self._colours, self.replaced))
 
     def _colour_soon(self, entry: Entry) -> None:
         if self._staying:

@@ -13,7 +13,7 @@ from itertools import islice
 from rekall.entry import Entry
 from rekall.language import _
 from rekall.picker_view import CHOSEN, DIM, TYPE, with_matches
-from rekall.render import plain, width_of
+from rekall.render import Replaced, obsolete_mark, plain, width_of
 from rekall.sheet import Line
 
 # Lines of an entry that are shown, letters of one line, and lines of it once wrapped.
@@ -25,6 +25,7 @@ ID_LETTERS = 10
 _FENCE = re.compile(r"\s*(?:```+|~~~+)\s*([\w+#.-]*)")
 _HEADING = re.compile(r"#{1,6}\s+(?=\S)")
 _CODE = re.compile(r"`[^`]+`")
+_NOTHING: Replaced = {}
 # What a code block is known by: its language and its text.
 Block = tuple[str, str]
 # Styles of pygments' tokens, by the beginning of their names.
@@ -80,17 +81,21 @@ def _style_of(token: str) -> str:
 
 
 def preview_lines(
-    entry: Entry, columns: int, begins: tuple[str, ...], colours: Mapping[Block, list[Line]]
+    entry: Entry,
+    columns: int,
+    begins: tuple[str, ...],
+    colours: Mapping[Block, list[Line]],
+    replaced: Replaced = _NOTHING,
 ) -> Iterator[Line]:
     """Yield the lines of an entry for `columns`, what matched highlighted. Make no more of them than are seen."""
-    for line in _title(entry):
+    for line in _title(entry, replaced):
         yield from _wrapped(tuple(with_matches(line, begins)), columns)
     yield from islice(_body(entry, columns, begins, colours), MOST_LINES)
 
 
-def _title(entry: Entry) -> Iterator[Line]:
+def _title(entry: Entry, replaced: Replaced) -> Iterator[Line]:
     yield ((CHOSEN, " ".join(plain(entry.title).split())),)
-    facts = [entry.type, *([entry.status] if entry.status != "active" else []), entry.project or "",
+    facts = [entry.type, obsolete_mark(entry, replaced), entry.project or "",
              " ".join(f"#{tag}" for tag in entry.tags), entry.created_at[:10], entry.id[:ID_LETTERS]]  # fmt: skip
     yield ((DIM, " · ".join(" ".join(plain(fact).split()) for fact in facts if fact)),)
 

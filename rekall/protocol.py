@@ -64,12 +64,16 @@ class Sink(Protocol):
 
 @dataclass
 class Response:
-    """An answer under way: data for stdout, notes for people on stderr, and the exit status."""
+    """An answer under way: data for stdout, notes for people on stderr, and the exit status.
+
+    `after` is what may follow once it is out. `picked` are the entries that somebody took: it is counted then, too.
+    """
 
     sink: Sink
     errors_are_tty: bool = False  # a person reads the notes as they come
     status: int = FOUND
     after: list[Callable[[], None]] = field(default_factory=list)
+    picked: list[str] = field(default_factory=list)
 
     def data(self, text: str) -> None:
         """Add a line of data."""

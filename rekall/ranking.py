@@ -12,10 +12,12 @@ Stretched over the candidates they would call the nearest entry near even where 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from rekall.context import Use, behind
 from rekall.words import Matches
 
 # Candidates each arm puts forward, whatever the limit asked for, so that the first ten are the same
@@ -58,6 +60,7 @@ class Hit:
     passage (None: it has no vector yet), `meaning` what counts of it, 0 to 1.
     `arm` names the evidence by which a failing output was answered: exact, near, words or meaning.
     `titled`: the query is its title, 1 for the same words and 2 for the same text; that is added to the score.
+    `use`: what use has added to the score (None: it was not asked).
     """
 
     id: str
@@ -68,6 +71,12 @@ class Hit:
     cosine: float | None = None
     arm: str | None = None
     titled: int = 0
+    use: Use | None = None
+
+    @property
+    def evidence(self) -> float:
+        """The score without what use has added; to the score of what answers an output it adds nothing."""
+        return round(self.score - self.use.added, 6) if self.use and not self.arm else self.score
 
 
 def by_words(matches: Matches) -> list[Hit]:
@@ -128,6 +137,48 @@ def with_titles(hits: Sequence[Hit], text: str, titles: Mapping[str, str]) -> li
         for hit in hits
     ]
     return _ordered(raised) if any(hit.titled for hit in raised) else raised
+
+
+def with_use(
+    hits: Sequence[Hit], uses: Mapping[str, Use], successors: Mapping[str, str], k: int | None = None
+) -> list[Hit]:
+    """Return the k best of `hits` (None: all) with what use adds to the scores of the first TITLES_READ.
+
+    `uses` by id, of those that are there; what is below 0 is an obsolete entry's. That comes behind what replaced it
+    (`successors`), too. A title typed in full stays before the others, and whatever sinks before those not looked
+    at: so the order is the same for every limit.
+    """
+    looked = [hit for hit in hits[:TITLES_READ] if hit.id in uses]
+    if not looked:
+        return list(hits[:k])
+    least, titled = hits[:TITLES_READ][-1].score, {hit.id: hit.titled for hit in looked}
+    scores = {hit.id: round(max(hit.score + uses[hit.id].added, least), 6) for hit in looked}
+    scores = behind(scores, {old: new for old, new in successors.items() if titled.get(old, 3) <= titled.get(new, -1)})
+    for level in (1, 0) if any(titled.values()) else ():
+        most = min((score for key, score in scores.items() if titled[key] > level), default=math.inf)
+        scores = {key: min(score, most) if titled[key] == level else score for key, score in scores.items()}
+    order = sorted(
+        (
+            (
+                -hit.titled,
+                -scores.get(hit.id, hit.score),
+                hit.id in uses and uses[hit.id].obsolete < 0,
+                -hit.score,
+                hit.id,
+            )
+            for hit in hits[:TITLES_READ]
+        ),
+    )
+    of = {hit.id: hit for hit in hits[:TITLES_READ]}
+    scored = [_used(of[key], -score, uses.get(key)) for _titled, score, _sinks, _before, key in order[:k]]
+    return [*scored, *hits[TITLES_READ:]][:k]
+
+
+def _used(hit: Hit, score: float, use: Use | None) -> Hit:
+    if use is None:
+        return hit
+    parts = (round(part, 6) for part in use[1:])
+    return replace(hit, score=score, use=Use(round(score - hit.score, 6), *parts))
 
 
 def _folded(text: str) -> str:

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any  # JSON values
 
 from rekall.entry import Entry, Link, to_record
+from rekall.explain import explanation, parts_of
 from rekall.language import _
 from rekall.protocol import Terminal, json_line
 from rekall.ranking import Hit
@@ -27,6 +28,13 @@ _CONTROL |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFF
 _COLOURS = re.compile(r"(\x1b\[[0-9;]{0,12}m)")
 _FENCE = re.compile(r"```+|~~~+")
 _STYLES = {"id": "33", "type": "36", "title": "1", "dim": "2"}
+
+# What replaced obsolete entries: by id, the id and the title of the other.
+Replaced = Mapping[str, tuple[str, str]]
+_NOTHING: Replaced = {}
+
+# Narrower than this, a title stands alone.
+LEAST_MARKED = 20
 
 SNIPPET_CHARACTERS = 160
 # Lines of the best hit that a terminal shows.
@@ -138,32 +146,62 @@ def _styled(text: str, style: str, terminal: Terminal) -> str:
     return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if terminal.colour else text
 
 
-def entry_line(entry: Entry, short: str, columns: tuple[int, int], terminal: Terminal) -> str:
-    """Return one entry as one line: short id, type, title. `columns`: widths of the first two."""
+def obsolete_mark(entry: Entry, replaced: Replaced) -> str:
+    """Return what marks an obsolete entry, with what replaced it if something did; nothing for others."""
+    if entry.status != "obsolete":
+        return ""
+    if entry.id not in replaced:
+        return _("(obsolete)")
+    other, title = replaced[entry.id]
+    return _("(obsolete → {id} {title})").format(id=other, title=" ".join(plain(title).split()))
+
+
+def with_mark(title: str, mark: str, width: int) -> tuple[str, str]:
+    """Return a title and a mark cut so that they fit `width` columns, two blanks between them.
+
+    Where there is no room for both, the title stands alone.
+    """
+    if not mark or width < LEAST_MARKED:
+        return fitted(title, width), ""
+    mark = fitted(mark, max(width // 2, width - width_of(title) - 2))
+    return fitted(title, width - width_of(mark) - 2), mark
+
+
+def entry_line(
+    entry: Entry, short: str, columns: tuple[int, int], terminal: Terminal, replaced: Replaced = _NOTHING
+) -> str:
+    """Return one entry as one line: short id, type, title, a mark if it is obsolete. `columns`: of the first two."""
     head = f"{short:<{columns[0]}}  {plain(entry.type):<{columns[1]}}  "
-    title = plain(entry.title)
+    title, mark = plain(entry.title), obsolete_mark(entry, replaced)
     if terminal.output_is_tty:
-        title = fitted(title, terminal.width - len(head))
+        title, mark = with_mark(title, mark, terminal.width - len(head))
     return (
         _styled(f"{short:<{columns[0]}}", "id", terminal) + "  "
         + _styled(f"{plain(entry.type):<{columns[1]}}", "type", terminal) + "  "
-        + _styled(title, "title", terminal)
+        + _styled(title, "title", terminal) + (mark and "  " + _styled(mark, "dim", terminal))
     )  # fmt: skip
 
 
-def entry_lines(entries: Sequence[Entry], short: Mapping[str, str], terminal: Terminal) -> list[str]:
+def entry_lines(
+    entries: Sequence[Entry], short: Mapping[str, str], terminal: Terminal, replaced: Replaced = _NOTHING
+) -> list[str]:
     """Return entries as lines with their columns aligned."""
     columns = (max((len(short[e.id]) for e in entries), default=0), max((len(e.type) for e in entries), default=0))
-    return [entry_line(entry, short[entry.id], columns, terminal) for entry in entries]
+    return [entry_line(entry, short[entry.id], columns, terminal, replaced) for entry in entries]
 
 
 def hit_lines(
-    hits: Sequence[Hit], entries: Mapping[str, Entry], short: Mapping[str, str], terminal: Terminal, explain: bool
+    hits: Sequence[Hit],
+    entries: Mapping[str, Entry],
+    short: Mapping[str, str],
+    terminal: Terminal,
+    explain: bool,
+    replaced: Replaced = _NOTHING,
 ) -> list[str]:
     """Return the answer to a search: a line a hit, and below the best one what it says."""
     shown = [entries[hit.id] for hit in hits]
     lines: list[str] = []
-    for place, (hit, line) in enumerate(zip(hits, entry_lines(shown, short, terminal), strict=True)):
+    for place, (hit, line) in enumerate(zip(hits, entry_lines(shown, short, terminal, replaced), strict=True)):
         lines.append(line)
         if explain:
             parts = explanation(hit)
@@ -188,27 +226,6 @@ def _answer_lines(entry: Entry, short: str, terminal: Terminal) -> list[str]:
     return [f"    {line}".rstrip() for line in shown[:ANSWER_LINES]] + [_styled(more, "dim", terminal)]
 
 
-def explanation(hit: Hit) -> str:
-    """Name each part of a hit's score."""
-    parts = [_("score {score:.4f}").format(score=hit.score)]
-    if hit.arm:
-        parts.append(_("matched by: {arm}").format(arm=hit.arm))
-        if hit.arm in ("exact", "near"):
-            return " · ".join(parts)
-    if hit.titled:
-        parts.append(_("title typed in full"))
-    if hit.words is not None:
-        parts.append(_("words {words:.4f} (bm25 {bm25:.2f})").format(words=hit.words, bm25=hit.bm25))
-    if hit.cosine is not None:
-        meaning = hit.cosine if hit.meaning is None else hit.meaning
-        parts.append(_("meaning {meaning:.4f} (cosine {cosine:.4f})").format(meaning=meaning, cosine=hit.cosine))
-    if hit.words is None:
-        parts.append(_("no word matches"))
-    if hit.cosine is None:
-        parts.append(_("meaning not compared"))
-    return " · ".join(parts)
-
-
 def pair_lines(pairs: Sequence[tuple[Entry, Entry, float]], short: Mapping[str, str], terminal: Terminal) -> list[str]:
     """Return pairs of entries and their cosines: two lines a pair, the cosine before the first."""
     every = [entry for one, other, _cosine in pairs for entry in (one, other)]
@@ -223,20 +240,25 @@ def pair_object(one: Entry, other: Entry, cosine: float) -> dict[str, Any]:
     return {"cosine": cosine, "entries": [hit_object(Hit(entry.id, cosine), entry, False) for entry in (one, other)]}
 
 
-def hit_object(hit: Hit, entry: Entry, explain: bool) -> dict[str, Any]:
+def replacement(entry: Entry, replaced: Replaced) -> dict[str, Any]:
+    """Return what a JSON object of an entry has more if something replaced it."""
+    if entry.id not in replaced:
+        return {}
+    key, title = replaced[entry.id]
+    return {"replaced_by": {"id": key, "title": title}}
+
+
+def hit_object(hit: Hit, entry: Entry, explain: bool, replaced: Replaced = _NOTHING) -> dict[str, Any]:
     """Return a hit as a JSON object."""
     found: dict[str, Any] = {
         "id": entry.id, "type": entry.type, "title": entry.title, "tags": list(entry.tags), "project": entry.project,
         "score": hit.score, "snippet": snippet(entry), "status": entry.status, "created_at": entry.created_at,
     }  # fmt: skip
+    found |= replacement(entry, replaced)
     if hit.arm:
         found["arm"] = hit.arm
     if explain:
-        found["explain"] = {"words": hit.words, "bm25": hit.bm25, "meaning": hit.meaning, "cosine": hit.cosine}
-        if hit.titled:
-            found["explain"]["titled"] = hit.titled
-        if hit.arm:
-            found["explain"]["arm"] = hit.arm
+        found["explain"] = parts_of(hit)
     return found
 
 
@@ -246,7 +268,9 @@ def tsv_line(hit: Hit, entry: Entry) -> str:
     return "\t".join(plain(part).replace("\t", " ") for part in parts)
 
 
-def entry_text(entry: Entry, links: Sequence[tuple[Link, Entry | None]], terminal: Terminal) -> list[str]:
+def entry_text(
+    entry: Entry, links: Sequence[tuple[Link, Entry | None]], terminal: Terminal, replaced: Replaced = _NOTHING
+) -> list[str]:
     """Return an entry whole, as lines for people."""
     lines = [_styled(plain(entry.title), "title", terminal), ""]
     facts = [
@@ -254,7 +278,7 @@ def entry_text(entry: Entry, links: Sequence[tuple[Link, Entry | None]], termina
         (_("type"), entry.type + (f" ({entry.status})" if entry.status != "active" else "")),
         (_("tags"), ", ".join(entry.tags)),
         (_("project"), entry.project or ""),
-        (_("replaced by"), entry.superseded_by or ""),
+        (_("replaced by"), " ".join(replaced.get(entry.id, [entry.superseded_by or ""]))),
         (_("files"), ", ".join(entry.files)),
         (_("source"), entry.source or ""),
         (_("created"), entry.created_at),
@@ -334,15 +358,19 @@ def _beginning_like(begins: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(rf"(?<![^\W_])({'|'.join(map(re.escape, longest_first))})[^\W_]*")
 
 
-def listed_line(entry: Entry, begins: tuple[str, ...], moment: float, colour: bool) -> str:
+def listed_line(
+    entry: Entry, begins: tuple[str, ...], moment: float, colour: bool, replaced: Replaced = _NOTHING
+) -> str:
     """Return an entry as one line of a list that is looked through, for a program that cuts it to its width.
 
-    Type, title, project, tags and age; the words that begin with one of `begins` stand out. `moment`: Unix time.
+    Type, title, the mark of what is obsolete, project, tags and age; the words that begin with one of `begins` stand
+    out. `moment`: Unix time.
     """
     belongs = [*([entry.project] if entry.project else []), *(f"#{tag}" for tag in entry.tags)]
     parts = (
         ("36", f"{plain(entry.type)[:9]:<10}"),
         ("0", " ".join(plain(entry.title).split())),
+        ("2", obsolete_mark(entry, replaced)),
         ("2", " ".join(plain(" ".join(belongs)).split())),
         ("2", age(entry.created_at, moment)),
     )

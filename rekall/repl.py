@@ -18,13 +18,14 @@ from prompt_toolkit.shortcuts import PromptSession
 from prompt_toolkit.styles import Style
 
 from rekall.commands import Room
+from rekall.commands.showing import here_of, short_replaced
 from rekall.desk import Desk, Found
 from rekall.entry import TYPES, is_id
 from rekall.errors import EntryNotFound, RekallError
 from rekall.language import _
 from rekall.protocol import Request, Response, Terminal
 from rekall.query import asked, typed
-from rekall.render import fitted, hit_lines, on_terminal, plain
+from rekall.render import fitted, hit_lines, obsolete_mark, on_terminal, plain, with_mark
 from rekall.repl_history import RedactedHistory, history_path
 from rekall.repl_words import COMMANDS, Words
 from rekall.screens import Screen
@@ -191,12 +192,12 @@ class Repl:
         terminal, query = self._terminal(), asked(text, zone=self._request.zone)
 
         def search(room: Room) -> list[str]:
-            hits = room.answer(query, SHOWN)
+            hits = room.answer(query, SHOWN, here=here_of(self._request))
             entries = {entry.id: entry for entry in room.reading().get_many([hit.id for hit in hits])}
             hits = [hit for hit in hits if hit.id in entries]
             self._results = [hit.id for hit in hits]
             numbers = {hit.id: str(place) for place, hit in enumerate(hits, 1)}
-            return hit_lines(hits, entries, numbers, terminal, False)
+            return hit_lines(hits, entries, numbers, terminal, False, short_replaced(room, entries.values()))
 
         lines = await self._desk.ask(search)
         self._print("\n".join(lines) if lines else _("nothing found"))
@@ -207,6 +208,7 @@ class Repl:
         response = Response(said)
         await self._desk.carry_out(words, self._terminal(), response)
         self._print("".join(said.lines))
+        self._desk.remember(response.picked)
         if words[0] == "list":
             self._results = []  # its entries show their ids
 
@@ -257,7 +259,8 @@ class Repl:
             entry = self._under.entries[hit.id]
             parts += [("", "\n")] if parts else []
             parts.append(("class:type", f"{plain(entry.type):<10}"[:width]))
-            parts.append(("", fitted(plain(entry.title), max(0, width - 11))))
+            title, mark = with_mark(plain(entry.title), obsolete_mark(entry, self._under.replaced), max(0, width - 11))
+            parts += [("", title), ("class:dim", mark and f"  {mark}")]
         if searching:  # as many lines whatever is found, so that nothing jumps
             return [*parts, ("", "\n" * (UNDER_PROMPT - max(1, len(self._under.hits))))]
         return [("class:dim", fitted(_("F2 results while typing · F4 vi/emacs · Alt-Enter new line"), width))]

@@ -4,8 +4,8 @@ History
   1–11  the older public rekall (0.1 to 0.3). `old_rekall.py` carries its bases over.
   12    rekall 0.4. Its files bear APPLICATION_ID; the older rekall's bear none.
   13    the errors that entries know (`fingerprints`, their words and their queue); what was there before each change
-        (`history`, in history_schema.py); names such as `C++` in the keywords; the tables below. `migrations.py`
-        brings earlier bases up to it.
+        (`history`, in history_schema.py); names such as `C++` in the keywords.
+  14    how often entries were taken, and where (`picks`); the tables below. `migrations.py` brings bases up to it.
 
 The rules that hold between the tables are kept by triggers, not by Python, so that a row written with
 plain `sqlite3` is found like any other:
@@ -24,7 +24,7 @@ from typing import Any, Protocol  # Any: SQL values
 from rekall import history_schema
 
 APPLICATION_ID = 0x726B6C31  # "rkl1"
-VERSION = 13
+VERSION = 14
 
 # The fields of the full-text index, in its column order, with their weight in bm25. A title twice
 # as heavy costs .02 MRR on nl2bash and .005 on til (decision 022); files, source and the derived
@@ -165,6 +165,16 @@ CREATE TABLE fingerprint_queue (-- entries whose fingerprints are to be made: tr
 CREATE VIRTUAL TABLE fingerprints_fts USING fts5(text, content='fingerprints', content_rowid='rowid');
 """
 
+_PICKS = """
+CREATE TABLE picks (            -- how often an entry was taken, and where: counters that fade, no log, no question
+    entry_rowid INTEGER NOT NULL REFERENCES entries(rowid) ON DELETE CASCADE,
+    place INTEGER NOT NULL,     -- 0: wherever; else a hash of the project's folder, or of the directory
+    count REAL NOT NULL CHECK (typeof(count) = 'real'),     -- each pick counts half after context.PICK_DAYS
+    day INTEGER NOT NULL CHECK (typeof(day) = 'integer'),   -- of the last one, since 1970: the count is as of then
+    PRIMARY KEY (entry_rowid, place)
+) WITHOUT ROWID;
+"""
+
 _BUMP = "UPDATE state SET value = value + 1 WHERE key = 'revision';"
 _REVISION = "(SELECT value FROM state WHERE key = 'revision')"
 
@@ -237,6 +247,7 @@ CREATE TRIGGER entries_deleted AFTER DELETE ON entries BEGIN
     DELETE FROM fingerprints WHERE entry_rowid = old.rowid;
     DELETE FROM fingerprint_queue WHERE entry_rowid = old.rowid;
     DELETE FROM imports WHERE entry_id = old.id;
+    DELETE FROM picks WHERE entry_rowid = old.rowid;
 END;
 CREATE TRIGGER entries_doubled BEFORE INSERT ON entries
 WHEN EXISTS (SELECT 1 FROM entries WHERE id = new.id OR rowid = new.rowid) BEGIN
@@ -320,6 +331,7 @@ def create_tables(connection: Connection) -> None:
         connection.execute(statement)
     create_error_tables(connection)
     create_history(connection)
+    create_picks(connection)
 
 
 def create_triggers(connection: Connection) -> None:
@@ -347,6 +359,12 @@ def create_history(connection: Connection) -> None:
         connection.execute(statement)
 
 
+def create_picks(connection: Connection) -> None:
+    """Write the table of how often entries were taken, new in version 14. The caller holds the transaction."""
+    for statement in statements(_PICKS):
+        connection.execute(statement)
+
+
 def drop_triggers(connection: Connection) -> None:
     """Take the triggers of this schema away, and no others."""
     for name in re.findall(r"CREATE TRIGGER (\w+)", _triggers() + history_schema.triggers()):
@@ -370,4 +388,4 @@ def rebuild_words(connection: Connection) -> None:
 
 def scripts() -> tuple[str, ...]:
     """Return all that makes a base, in the order of its making."""
-    return (_TABLES, _full_text(), _ERROR_TABLES, history_schema.TABLES, _triggers(), history_schema.triggers())
+    return (_TABLES, _full_text(), _ERROR_TABLES, history_schema.TABLES, _PICKS, _triggers(), history_schema.triggers())

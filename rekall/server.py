@@ -18,7 +18,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -30,6 +30,7 @@ from rekall import __version__
 from rekall.config import PROJECT_FOLDER, Base, Config
 from rekall.conversation import Conversation
 from rekall.desk import Desk
+from rekall.door import remember
 from rekall.embedder import Embedder
 from rekall.errors import RekallError
 from rekall.language import _
@@ -230,6 +231,11 @@ class Server:
     def wake(self) -> None:
         """Embed what waits for it, soon."""
         self._embedder.wake()
+
+    def remember(self, request: Request, keys: Sequence[str]) -> None:
+        """Count that these entries were taken, behind the answer."""
+        if keys:
+            self._typists.submit(remember, request, list(keys), self.rooms.lend)
 
     def control(self, action: str, response: Response) -> None:
         """Do what `rekall server` asks: say how it is, or stop."""

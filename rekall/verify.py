@@ -193,7 +193,7 @@ def _references(connection: schema.Connection) -> Iterator[Finding]:
 
 
 # Rows that belong to an entry, and which column says to which; those with a foreign key are looked at by SQLite too.
-ORPHANS = (("imports", "entry_id"), ("fingerprint_queue", "entry_rowid"))
+ORPHANS = (("imports", "entry_id"), ("fingerprint_queue", "entry_rowid"), ("picks", "entry_rowid"))
 
 
 def _vectors(connection: schema.Connection) -> Iterator[Finding]:

@@ -121,7 +121,7 @@ def kill_one(warm: Warm, word: bytes) -> int:
     return 0
 
 
-@pytest.mark.parametrize("older", ["rekall-v11.db", "rekall-v12.db"])
+@pytest.mark.parametrize("older", ["rekall-v11.db", "rekall-v12.db", "rekall-v13.db"])
 def test_a_migration_killed_at_any_moment_leaves_the_old_base_or_the_new_one(
     warm: Warm, preload: Path, tmp_path: Path, older: str
 ) -> None:

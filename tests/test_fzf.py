@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from running import Answer, Rekall
+from running import Answer, Rekall, picks_of, wait_for
 from shells import CLIENT, noted_world
 from tmux import Tmux
 
@@ -90,7 +90,7 @@ def made(folder: Path) -> list[str]:
 
 @every_fzf
 @pytest.mark.parametrize("way", ["rekall pick --fzf", "REKALL_PICKER=fzf rekall", "rekall-py pick --fzf"])
-def test_a_choice_is_printed_and_nothing_else_is(way: str, fzf: Path, terminal: Open) -> None:
+def test_a_choice_is_printed_and_nothing_else_is(way: str, fzf: Path, world: dict[str, str], terminal: Open) -> None:
     tmux = terminal(fzf)
     tmux.run(f'echo "got [$({way})]"')
     tmux.shows("4/4")
@@ -99,6 +99,7 @@ def test_a_choice_is_printed_and_nothing_else_is(way: str, fzf: Path, terminal: 
     tmux.type("Enter")
     seen = tmux.shows("got [git reset --soft HEAD~1]\n$", "/4")
     assert seen.splitlines()[1:] == ["got [git reset --soft HEAD~1]", "$"]
+    wait_for(lambda: picks_of(Path(world["REKALL_DB"])) == {"undo": 1})  # the preview took nothing
 
 
 @every_fzf

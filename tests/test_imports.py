@@ -20,11 +20,11 @@ SOURCES = sorted((REPOSITORY / "rekall").rglob("*.py"))
 LAYERS = (
     "rekall errors entry config protocol query language typed_line options usage command_line manual completion frames "
     "places stdin_pipe memory "
-    "redact prints secret_shapes secret_places printed error_marks error_lines fingerprint likeness parts shellinit",
+    "redact prints secret_shapes secret_places printed error_marks error_lines fingerprint likeness parts shellinit context",
     "schema rows typos words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
-    "old_rekall history_schema mending migrations base_parts base_trust history error_table backups base_file db "
+    "old_rekall history_schema mending migrations base_parts base_trust history error_table pick_table backups base_file db "
     "client",
-    "verify duplicates repair restoring nearness ahead embeddings ranking known_items evidence capture exchange render",
+    "verify duplicates repair restoring nearness ahead embeddings ranking use known_items evidence capture exchange explain render",
     "commands commands.editor commands.answering commands.complete commands.find commands.keep commands.move "
     "commands.pick commands.pipe commands.room commands.safety commands.showing commands.tend commands.serve "
     "commands.bench commands.back",

@@ -1,7 +1,8 @@
 """Bases of earlier versions of our own: opened, they are of this one, and nothing that was in them is lost.
 
 `data/rekall-v12.db` was written by rekall at schema 12: 12 notes of the demo's, three entries by hand (error texts, an
-error told in prose, a replaced one), two links, vectors and the copy of them for sqlite-vec.
+error told in prose, a replaced one), two links, vectors and the copy of them for sqlite-vec. `data/rekall-v13.db` is the
+same, brought up by rekall at schema 13, with one more tag.
 """
 
 from __future__ import annotations
@@ -14,24 +15,33 @@ from typing import Any  # rows of any table
 import pytest
 
 from rekall import schema
+from rekall.context import Here
 from rekall.db import Database, sqlite3  # the same library: two in one process drop each other's locks
 from rekall.errors import BaseUnusable
 from rekall.fingerprint import fingerprint
 from rekall.verify import verify
 
-V12 = Path(__file__).parent / "data" / "rekall-v12.db"
+DATA = Path(__file__).parent / "data"
 KEPT = ("entries", "tags", "links", "embeddings", "imports", "tombstones")
+KEPT_SINCE = {12: KEPT, 13: (*KEPT, "history", "fingerprints", "fingerprint_queue")}
+
+
+@pytest.fixture(params=sorted(KEPT_SINCE))
+def older(request: pytest.FixtureRequest) -> int:
+    """Return each earlier version in turn."""
+    return int(request.param)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return a copy of a base of version 12, in a folder of its own."""
-    return Path(shutil.copy(V12, tmp_path / "rekall.db"))
+def path(tmp_path: Path, older: int) -> Path:
+    """Return a copy of a base of that version, in a folder of its own."""
+    return Path(shutil.copy(DATA / f"rekall-v{older}.db", tmp_path / "rekall.db"))
 
 
-def rows(path: Path) -> dict[str, list[Any]]:
+def rows(path: Path, older: int) -> dict[str, list[Any]]:
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        return {name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr) for name in KEPT}
+        names = KEPT_SINCE[older]
+        return {name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr) for name in names}
 
 
 def version(path: Path) -> int:
@@ -40,7 +50,7 @@ def version(path: Path) -> int:
 
 
 def backups(path: Path) -> list[Path]:
-    return sorted(path.parent.glob(f"{path.name}.v12-*.bak"))
+    return sorted(path.parent.glob(f"{path.name}.v1*-*.bak"))
 
 
 def without_keywords(found: dict[str, list[Any]], path: Path) -> dict[str, list[Any]]:
@@ -51,16 +61,17 @@ def without_keywords(found: dict[str, list[Any]], path: Path) -> dict[str, list[
     return found | {"entries": [row[:place] + row[place + 1 :] for row in found["entries"]]}
 
 
-def test_a_base_of_version_12_is_brought_up_and_nothing_is_lost(path: Path) -> None:
-    before = rows(V12)
+def test_a_base_of_an_earlier_version_is_brought_up_and_nothing_is_lost(path: Path, older: int) -> None:
+    before = rows(path, older)
     with Database(path) as database:
         assert database.backup_before_migration == backups(path)[0]
         assert verify(database) == []
         assert database.count_unread() == 0
         assert len(database.search_words("prematurely", 5).found) == 1
     assert version(path) == schema.VERSION
-    assert without_keywords(rows(path), path) == without_keywords(before, path)
-    assert (version(backups(path)[0]), rows(backups(path)[0])) == (12, before)
+    assert without_keywords(rows(path, older), path) == without_keywords(before, path)
+    assert (version(backups(path)[0]), rows(backups(path)[0], older)) == (older, before)
+    assert f".v{older}-" in backups(path)[0].name
 
 
 def test_it_knows_the_errors_of_its_entries(path: Path) -> None:
@@ -89,14 +100,25 @@ def test_triggers_of_others_are_left_alone(path: Path) -> None:
     assert ("mine_too",) in names
 
 
-def test_what_cannot_be_brought_up_is_left_as_it_was(path: Path) -> None:
+def test_what_cannot_be_brought_up_is_left_as_it_was(path: Path, older: int) -> None:
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE fingerprints (x)")
+        connection.execute("CREATE TABLE picks (x)")
         connection.commit()
-    before = rows(path)
-    with pytest.raises(BaseUnusable, match=r"as it was, and a backup is at .*\.v12-"):
+    before = rows(path, older)
+    with pytest.raises(BaseUnusable, match=rf"as it was, and a backup is at .*\.v{older}-"):
         Database(path)
-    assert (version(path), rows(path)) == (12, before)
+    assert (version(path), rows(path, older)) == (older, before)
+
+
+def test_an_entry_of_an_earlier_base_can_be_taken_changed_and_deleted(path: Path) -> None:
+    here = Here("shop", 7, 20_000)
+    with Database(path) as database:
+        first, second, *_rest = [entry.id for entry in database.entries()]
+        database.count_picks([first, second], here)
+        assert database.facts_of([first], here)[first].picked_here == (1, 20_000)
+        database.delete(first)
+        database.undo()
+        assert verify(database) == []
 
 
 def test_a_base_is_brought_up_once_and_opened_as_any_other_then(path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from running import REPOSITORY, is_running, wait_for
+from running import REPOSITORY, is_running, picks_of, wait_for
 from shells import CLIENT, noted_world
 from tmux import Tmux
 
@@ -60,7 +60,7 @@ WAYS = pytest.mark.parametrize("way", ["rekall pick", "rekall-py --no-server pic
 
 
 @WAYS
-def test_a_choice_is_inserted_and_nothing_else_is(way: str, terminal: Open) -> None:
+def test_a_choice_is_inserted_and_nothing_else_is(way: str, world: dict[str, str], terminal: Open) -> None:
     tmux = terminal()
     tmux.run(f'echo "got [$({way})]"')
     tmux.shows("3/3")
@@ -69,6 +69,7 @@ def test_a_choice_is_inserted_and_nothing_else_is(way: str, terminal: Open) -> N
     tmux.type("Enter")
     seen = tmux.shows("got [git reset --soft HEAD~1]\n$", "/3")
     assert seen.splitlines()[1:] == ["got [git reset --soft HEAD~1]", "$"]
+    wait_for(lambda: picks_of(Path(world["REKALL_DB"])) == {"undo": 1})
 
 
 @WAYS

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
 from rekall.entry import Entry
-from rekall.picker_view import Areas, Status, areas, entry_line, help_lines, rows_wanted, status_line, types_line
+from rekall.picker_view import (
+    Areas,
+    Status,
+    areas,
+    entry_line,
+    help_lines,
+    list_lines,
+    rows_wanted,
+    status_line,
+    types_line,
+)
 from rekall.preview import MOST_LINES, Preview, blocks_of, coloured, preview_lines
 from rekall.sheet import AT, Line, cells
 
@@ -90,6 +100,20 @@ def test_cells(line: Line, columns: int, expected: str) -> None:
 def test_an_entry_as_a_line(columns: int, expected: str, make_entry: Callable[..., Entry]) -> None:
     entry = make_entry("The disk is full", type="bug", project="shop", tags=("disk", "git"), created_at="2026-11-01T00:00:00Z")  # fmt: skip
     assert text_of(entry_line(entry, columns, (), NOW, True, False), columns) == expected
+
+
+def test_an_obsolete_entry_is_marked_where_there_is_room(make_entry: Callable[..., Entry]) -> None:
+    entry = make_entry("The old way to do it", id="old", status="obsolete", tags=("git",), created_at="2026-11-01T00:00:00Z")  # fmt: skip
+    (line,) = list_lines([entry], 1, (), 80, "", NOW, {"old": ("new", "The new way")})
+    assert text_of(line, 80) == "  til       The old way to do it  (obsolete → new The new way)               22d"
+    (line,) = list_lines([entry], 1, (), 45, "", NOW, {"old": ("new", "The new way")})
+    assert text_of(line, 45) == "  til       The old way…  (obsolete → n…  22d"
+    (line,) = list_lines([entry], 1, (), 20, "", NOW, {})
+    assert text_of(line, 20) == "  The old way to do…"
+    (line,) = list_lines([entry], 1, (), 80, "old", NOW, {})
+    assert "The old way to do it  (obsolete)" in text_of(line, 80)
+    shown = list(preview_lines(entry, 80, (), {}, {"old": ("new", "The new way")}))
+    assert "til · (obsolete → new The new way) · #git" in text_of(shown[1], 80)
 
 
 def test_a_word_that_the_title_has_not_is_shown_where_it_stands(make_entry: Callable[..., Entry]) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rekall.entry import Entry, Link
+from rekall.explain import explanation
 from rekall.protocol import Terminal
 from rekall.ranking import Hit
 from rekall.render import (
@@ -20,7 +21,6 @@ from rekall.render import (
     code_block,
     entry_lines,
     entry_text,
-    explanation,
     fitted,
     folded,
     hit_lines,
@@ -164,7 +164,8 @@ def test_a_hit_as_an_object_has_the_fields_promised(make_entry: Callable[..., En
     promised = {"id": "a", "type": "til", "title": "t", "tags": ["x"], "project": "p", "score": 0.5, "snippet": "c"}
     assert {name: found[name] for name in promised} == promised and "explain" not in found
     explained = hit_object(Hit("a", 0.5, words=0.5, bm25=1.0), entry, explain=True)["explain"]
-    assert explained == {"words": 0.5, "bm25": 1.0, "meaning": None, "cosine": None}
+    parts = {"words": 0.5, "bm25": 1.0, "meaning": None, "cosine": None}
+    assert explained == {"arm": "words", "evidence": 0.5, **parts}
 
 
 def test_a_tsv_line_has_four_fields_whatever_the_title(make_entry: Callable[..., Entry]) -> None:

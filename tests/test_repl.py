@@ -24,7 +24,7 @@ from prompt_toolkit.data_structures import Size
 from prompt_toolkit.document import Document
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output.vt100 import Vt100_Output
-from running import NOTED, Rekall, rekall_in, runtime_folder, wait_for
+from running import NOTED, Rekall, picks_of, rekall_in, runtime_folder, wait_for
 
 from rekall.config import DEFAULT_MODEL, Config
 from rekall.db import Database
@@ -122,6 +122,7 @@ def test_results_are_numbered_and_a_number_shows_one(rekall: Rekall) -> None:
     assert "1  pattern  Undo the last commit" in drawn
     assert "git reset --soft HEAD~1" in drawn and "id: undo" in drawn
     assert "there is no result 9" in drawn
+    assert picks_of(rekall.base) == {"undo": 1}  # what was shown was taken, what was listed was not
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from editors import HOSTILE, Open, keep, needs_editors
-from running import wait_for
+from running import picks_of, wait_for
 
+from rekall.db import Database
 from rekall.entry import Entry
 
 pytestmark = needs_editors
 
 
-def test_what_is_found_is_shown_with_its_preview_and_inserted_in_one_change(editor: Open) -> None:
+def test_what_is_found_is_shown_with_its_preview_and_inserted_in_one_change(
+    editor: Open, vim_world: dict[str, str]
+) -> None:
     vim = editor()
     vim.command("Rekall undo the commit")
     seen = vim.shows("git reset --soft")
@@ -24,6 +28,18 @@ def test_what_is_found_is_shown_with_its_preview_and_inserted_in_one_change(edit
     assert vim.text() == "ogit reset --soft HEAD~1ne two\nthree disk four"  # behind the cursor, as p does
     vim.type(":u")
     assert vim.text() == "one two\nthree disk four"
+    wait_for(lambda: picks_of(Path(vim_world["REKALL_DB"])) == {"undo": 1})
+    vim.is_calm()
+
+
+def test_an_obsolete_entry_names_what_replaced_it(editor: Open, vim_world: dict[str, str]) -> None:
+    with Database(Path(vim_world["REKALL_DB"])) as database:
+        database.update(replace(database.get("cpp-2"), status="obsolete", superseded_by="undo"))
+    vim = editor(150, 24)
+    vim.command("Rekall disk is full")
+    vim.shows("(obsolete → undo Undo the last commit) · #disk #git")  # the preview
+    assert "The disk is full  (obsolete → undo" in vim.screen
+    vim.type("Escape")
     vim.is_calm()
 
 

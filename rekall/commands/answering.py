@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from rekall.commands.room import Room
+from rekall.context import Here
 from rekall.error_lines import ErrorLine
 from rekall.error_table import KnownError
 from rekall.evidence import (
     CALIBRATED,
+    OBSOLETE,
+    USED,
     Question,
     Ranked,
     Support,
@@ -25,6 +28,7 @@ from rekall.evidence import (
 from rekall.fingerprint import ErrorText, Fingerprint, as_question
 from rekall.query import Filters
 from rekall.ranking import POOL, Hit
+from rekall.use import uses_of
 from rekall.words import Matches
 
 # Errors that are compared with each of the first lines; entries that words and meaning put forward, and for how many.
@@ -32,9 +36,14 @@ _ALIKE, _ABOUT, _MOST_ABOUT = 40, 20, 3
 
 
 def answers_to(
-    room: Room, asked: Question, filters: Filters | None = None, arm: str = "both", enough: Thresholds = CALIBRATED
+    room: Room,
+    asked: Question,
+    filters: Filters | None = None,
+    arm: str = "both",
+    enough: Thresholds = CALIBRATED,
+    here: Here | None = None,
 ) -> list[Hit]:
-    """Return the entries that answer an output, best first; none without evidence.
+    """Return the entries that answer an output, best first; none without evidence. Use (`here`) orders equals.
 
     Cost: an index look-up for each error line and one by the words of each of the first; where no entry holds the
     error itself, an encode, two searches and up to 40 entries read for each of the first three lines.
@@ -54,6 +63,8 @@ def answers_to(
         entries = database.get_many([*dict.fromkeys(key for _found, keys in supports for key in keys)])
         by_support([found for found, _keys in supports], {entry.id: entry for entry in entries}, enough, ranked)
     weigh_names(asked, {entry.id: entry for entry in database.get_many([*ranked.found])}, ranked)
+    if here and ranked.found:
+        ranked.weigh_use(*uses_of(database, [hit.id for hit in ranked.hits()[:POOL]], here, USED, OBSOLETE))
     return ranked.hits()
 
 

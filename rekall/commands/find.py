@@ -7,14 +7,24 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from rekall.commands.pipe import search_piped
 from rekall.commands.room import Room
-from rekall.commands.showing import entries_of, filters_of, hits_of, show_hits, write_nul, write_objects
+from rekall.commands.showing import (
+    entries_of,
+    filters_of,
+    here_of,
+    hits_of,
+    replaced_of,
+    short_replaced,
+    show_hits,
+    write_nul,
+    write_objects,
+)
 from rekall.entry import clean_text, to_record
 from rekall.errors import NOTHING_FOUND, UsageError
 from rekall.language import _
 from rekall.protocol import Request, Response
-from rekall.query import Filters
+from rekall.query import Filters, Typed
 from rekall.ranking import Hit
-from rekall.render import entry_lines, entry_text, hit_object, pair_lines, pair_object, tsv_line
+from rekall.render import entry_lines, entry_text, hit_object, pair_lines, pair_object, replacement, tsv_line
 
 if TYPE_CHECKING:
     from rekall.duplicates import Pair
@@ -53,7 +63,9 @@ def _search_each_line(room: Room, request: Request, response: Response) -> None:
         entries = entries_of(room, hits)
         if hits:
             response.status = 0
-        response.json({"query": text, "hits": [hit_object(hit, entries[hit.id], options.explain) for hit in hits]})
+        replaced = replaced_of(room, entries.values())
+        objects = [hit_object(hit, entries[hit.id], options.explain, replaced) for hit in hits]
+        response.json({"query": text, "hits": objects})
         response.flush()
 
 
@@ -62,7 +74,7 @@ def _hits_of_line(room: Room, request: Request, text: str, filters: Filters) -> 
     try:
         return hits_of(room, request, text)
     except UsageError:
-        return room.find(text, request.options.limit, filters, request.options.arm)
+        return room.answer(Typed(text, filters), request.options.limit, request.options.arm, here_of(request))
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
@@ -123,6 +135,7 @@ def show_(room: Room, request: Request, response: Response) -> None:
         response.json(
             {
                 **to_record(entry),
+                **replacement(entry, replaced_of(room, [entry])),
                 "links": [
                     {"source": link.source, "target": link.target, "relation": link.relation, "reason": link.reason}
                     for link in links
@@ -132,8 +145,10 @@ def show_(room: Room, request: Request, response: Response) -> None:
         return
     others = {e.id: e for e in database.get_many([x for link in links for x in (link.source, link.target)])}
     pairs = [(link, others.get(link.target if link.source == entry.id else link.source)) for link in links]
-    for line in entry_text(entry, pairs, request.terminal):
+    for line in entry_text(entry, pairs, request.terminal, short_replaced(room, [entry])):
         response.data(line)
+    if request.terminal.output_is_tty:  # a person reads it; the preview of a picker is none
+        response.picked.append(entry.id)
 
 
 def list_(room: Room, request: Request, response: Response) -> None:
@@ -143,7 +158,8 @@ def list_(room: Room, request: Request, response: Response) -> None:
     if not entries:
         response.status = NOTHING_FOUND
     if options.format in ("json", "jsonl"):
-        objects = [hit_object(Hit(entry.id, 0.0), entry, explain=False) for entry in entries]
+        replaced = replaced_of(room, entries)
+        objects = [hit_object(Hit(entry.id, 0.0), entry, False, replaced) for entry in entries]
         write_objects(response, options.format, {"query": ""}, objects)
     elif options.format == "tsv":
         for entry in entries:
@@ -152,5 +168,5 @@ def list_(room: Room, request: Request, response: Response) -> None:
         write_nul(response, entries)
     else:
         short = room.reading().short_ids(entry.id for entry in entries)
-        for line in entry_lines(entries, short, request.terminal):
+        for line in entry_lines(entries, short, request.terminal, short_replaced(room, entries)):
             response.data(line)

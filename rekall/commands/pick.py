@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from rekall.commands.room import Room
-from rekall.commands.showing import entries_of, write_picked
+from rekall.commands.showing import entries_of, here_of, short_replaced, write_picked
 from rekall.entry import clean_text, is_id
 from rekall.errors import NOTHING_FOUND, UsageError
 from rekall.language import _
@@ -35,12 +35,13 @@ def _list(room: Room, request: Request, response: Response) -> None:
     if asked.spans:  # what is no tag or project, or not yet, leaves the list as it is
         names = {name: frozenset(room.reading().counts_by(name)) for name in ("tag", "project")}
         asked = typed(text, names, zone=request.zone)
-    hits, _by_meaning = room.find_as_typed(asked.words, MOST, asked.filters)
+    hits, _by_meaning = room.find_as_typed(asked.words, MOST, asked.filters, here_of(request))
     entries = entries_of(room, hits)
+    replaced = short_replaced(room, entries.values())
     begins, moment = beginnings(asked.words), time.time()
     found = [entries[hit.id] for hit in hits if hit.id in entries and is_id(hit.id)]
     for entry in found:
-        response.raw(f"{entry.id}\t{listed_line(entry, begins, moment, request.terminal.colour)}\0")
+        response.raw(f"{entry.id}\t{listed_line(entry, begins, moment, request.terminal.colour, replaced)}\0")
     if not found:
         response.status = NOTHING_FOUND
 
@@ -50,4 +51,6 @@ def _take(room: Room, request: Request, response: Response) -> None:
     if not request.options.query:
         raise UsageError(_("--take needs the ids of entries; write: rekall pick --take ID"))
     database = room.reading()
-    write_picked(request, response, [database.get(database.resolve(key)) for key in request.options.query])
+    entries = [database.get(database.resolve(key)) for key in request.options.query]
+    write_picked(request, response, entries)
+    response.picked += [entry.id for entry in entries]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from rekall.commands.answering import answers_to
 from rekall.commands.room import Room
-from rekall.commands.showing import filters_of, hits_of, show_hits
+from rekall.commands.showing import filters_of, here_of, hits_of, show_hits
 from rekall.entry import clean_text
 from rekall.error_lines import has_named_error
 from rekall.errors import NOTHING_FOUND, Cancelled, RekallError
@@ -114,4 +114,4 @@ class _Piped:
         options, filters = self.request.options, filters_of(self.request)
         if asked is None:
             return hits_of(self.room, self.request, query)
-        return answers_to(self.room, asked, filters, options.arm)[: options.limit]
+        return answers_to(self.room, asked, filters, options.arm, here=here_of(self.request))[: options.limit]

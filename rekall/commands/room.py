@@ -8,12 +8,14 @@ vectors in memory and the cache are there once, however many requests are answer
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from threading import RLock
 from typing import TYPE_CHECKING
 
 from rekall.ahead import Ahead
 from rekall.cache import EmbeddingCache, HitCache
 from rekall.config import OLDER_BASE_NAME, Base, Config
+from rekall.context import Here
 from rekall.errors import BaseUnusable, Cancelled, ModelUnavailable
 from rekall.language import _
 from rekall.protocol import Request, Response
@@ -311,13 +313,19 @@ class Room:
         """Embed up to `count` waiting entries, the newest first; return how many. Raises ModelUnavailable."""
         return 0 if self.reading().path is None else self.service.embed_pending(count)
 
-    def answer(self, query: Typed, count: int, arm: str = "both") -> list[Hit]:
-        """Return up to `count` hits for a query taken apart; the newest entries that fit where it has no words."""
+    def answer(self, query: Typed, count: int, arm: str = "both", here: Here | None = None) -> list[Hit]:
+        """Return up to `count` hits for a query taken apart; the newest entries that fit where it has no words.
+
+        `here`: use has its say (None: it has not).
+        """
         from rekall.ranking import Hit
 
         words = query.words.strip()
         if words:
-            return self.find(words, count, query.filters, arm)
+            from rekall.use import in_use, wanted
+
+            hits = self.find(words, wanted(count, here), query.filters, arm)
+            return in_use(self.reading(), hits, here, count)
         return [Hit(key, 0.0) for key in self.reading().newest(query.filters, count)] if query.filters else []
 
     def find(self, text: str, count: int, filters: Filters | None, arm: str) -> list[Hit]:
@@ -383,12 +391,14 @@ class Room:
         """Return the cosines of a text and these entries. Raises ModelUnavailable."""
         return self.service.cosines_of(text, keys) if keys else {}
 
-    def find_as_typed(self, text: str, count: int, filters: Filters | None) -> tuple[list[Hit], bool]:
+    def find_as_typed(
+        self, text: str, count: int, filters: Filters | None, here: Here | None = None
+    ) -> tuple[list[Hit], bool]:
         """Return up to `count` hits for what was typed so far, and whether meaning had a say in it.
 
         Never waits for the model: while it is not there, it is sent for and words answer (a process of one answer does
         not send for it). Nothing is embedded first. A last word without a blank behind it also stands for the words it
-        begins. Without any text, the newest entries.
+        begins. Without any text, the newest entries. `here`: as for `answer`.
         """
         from rekall.ranking import Hit
 
@@ -397,12 +407,16 @@ class Room:
             models.start_loading()
         if not text.strip():
             return [Hit(key, 0.0) for key in database.newest(filters, count)], False
-        if not models.is_loaded:
-            return self._by_words(text, count, filters, is_typing=True), False
-        try:
-            return self.service.hybrid_search(text, count, filters, is_typing=True), True
-        except ModelUnavailable:  # it died just now; the next key sends for it again
-            return self._by_words(text, count, filters, is_typing=True), False
+        from rekall.use import in_use, wanted
+
+        hits, by_meaning = self._as_typed(text, wanted(count, here), filters)
+        return in_use(database, hits, here, count), by_meaning
+
+    def _as_typed(self, text: str, count: int, filters: Filters | None) -> tuple[list[Hit], bool]:
+        if self.household.models.is_loaded:
+            with suppress(ModelUnavailable):  # it died just now; the next key sends for it again
+                return self.service.hybrid_search(text, count, filters, is_typing=True), True
+        return self._by_words(text, count, filters, is_typing=True), False
 
     def _by_words(self, text: str, count: int, filters: Filters | None, is_typing: bool = False) -> list[Hit]:
         from rekall.ranking import POOL, TITLES_READ, by_words, with_titles

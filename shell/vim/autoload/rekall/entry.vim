@@ -56,11 +56,21 @@ function! rekall#entry#preview(entry) abort
 endfunction
 
 function! s:facts(entry) abort
-  let status = a:entry.status ==# 'active' ? '' : a:entry.status
+  let status = rekall#entry#mark(a:entry)
   let tags = join(map(copy(a:entry.tags), {_index, tag -> '#' .. tag}))
   let project = empty(a:entry.project) ? '' : a:entry.project
   let facts = filter([a:entry.type, status, project, tags, a:entry.created_at[:9], a:entry.id[:9]], '!empty(v:val)')
   return rekall#text#plain(join(facts, rekall#text#mark(' · ', ' | ')))
+endfunction
+
+" Return what marks an obsolete entry, with what replaced it if something did; nothing for others.
+function! rekall#entry#mark(entry) abort
+  if a:entry.status ==# 'active'
+    return ''
+  endif
+  let other = get(a:entry, 'replaced_by', {})
+  let now = empty(other) ? '' : rekall#text#mark(' → ', ' -> ') .. other.id[:9] .. ' ' .. rekall#text#plain(other.title)
+  return '(' .. rekall#text#_('obsolete') .. now .. ')'
 endfunction
 
 " Return [name, text] for each part of an entry that has a text; the content has no name.

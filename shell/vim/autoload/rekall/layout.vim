@@ -67,7 +67,8 @@ endfunction
 
 function! s:row(hit, width) abort
   let head = a:width >= s:TYPE_COLUMNS ? ' ' .. rekall#text#pad(rekall#text#plain(a:hit.type), 10) : ' '
-  let title = rekall#text#plain(a:hit.title)
+  let mark = rekall#entry#mark(a:hit)
+  let title = rekall#text#plain(a:hit.title) .. (empty(mark) ? '' : '  ' .. mark)
   let room = a:width - len(head) - 1
   let tags = join(map(copy(a:hit.tags), {_index, tag -> '#' .. rekall#text#plain(tag)}))
   let left = room - strdisplaywidth(title) - 2

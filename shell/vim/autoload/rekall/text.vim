@@ -15,6 +15,7 @@ let s:FRENCH = {
       \ 'no entry answers this error': 'aucune entrée ne répond à cette erreur',
       \ 'not in the command-line window': 'pas dans la fenêtre de ligne de commande',
       \ 'nothing found': 'rien trouvé',
+      \ 'obsolete': 'obsolète',
       \ 'nothing kept': 'rien n''a été gardé',
       \ 'rekall answered what this plugin does not understand; are both of one version?':
       \     'réponse de rekall incomprise ; les deux sont-ils de la même version ?',

@@ -229,7 +229,9 @@ function! s:take(action) abort
   call rekall#view#close({-> s:done(a:action, view.place, entry)})
 endfunction
 
+" Do with an entry what was asked for; rekall hears that it was taken, in the background.
 function! s:done(action, place, entry) abort
+  call rekall#job#run(['pick', '--take', '--print', 'id', '--', a:entry.id], '', {-> 0})
   if a:action ==# 'open'
     return rekall#entry#open(a:entry)
   endif
