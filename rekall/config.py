@@ -54,7 +54,9 @@ SETTINGS = (
     Setting(
         "embeddings.model", DEFAULT_MODEL, "the embedding model; sentence-transformers/NAME takes the other engine"
     ),
-    Setting("backup.keep", 5, "backups made before an import, a restore or a repair that are kept; 0: none is made"),
+    Setting(
+        "backup.keep", 5, "backups made before an import, a merge, a restore or a repair that are kept; 0: none is made"
+    ),
     Setting("backup.max_megabytes", 1000.0, "what they may take together; the newest of each kind stays"),
     Setting("history.keep_days", 365.0, "days that what was there before a change is kept; 0: for ever"),
     Setting("server.idle_timeout_minutes", 60.0, "minutes without a request until the warm process ends"),

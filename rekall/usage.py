@@ -440,6 +440,17 @@ def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=("jsonl", "markdown"), default="jsonl", help=_("jsonl (lossless) or markdown")
     )
+    parser.add_argument("--deleted", action="store_true", help=_("with jsonl: name what was deleted too, for merge"))
+
+
+def _merge(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "path", metavar="FILE", help=_("another base, or what rekall export wrote of one; it is only read")
+    )
+    parser.add_argument("--dry-run", action="store_true", help=_("say what would be done, and do nothing"))
+    parser.add_argument("--no-wait", action="store_true", help=_("return when all is stored; meaning follows later"))
+    _json(parser)
+    _allow_secrets(parser)
 
 
 def _undo(parser: argparse.ArgumentParser) -> None:
@@ -551,6 +562,7 @@ COMMANDS = (
     Command("history", _KEEP, _n("what was changed, and what was there before"), _history),
     Command("import", _MOVE, _n("bring in Markdown notes, JSONL or another base"), _import, is_local=True),
     Command("export", _MOVE, _n("write all entries out"), _export, is_local=True),
+    Command("merge", _MOVE, _n("make one of this base and another, by id and history"), _merge, is_local=True),
     Command("backup", _MOVE, _n("copy the base to a file"), _backup, is_local=True),
     Command("restore", _MOVE, _n("put a backup in the place of the base"), _restore, is_local=True),
     Command(
