@@ -104,8 +104,11 @@ class _Planner:
         heads_there = {**self.theirs.copies.get(key, {}), other.mark: other}
         here, beyond = self.ours.marks(key), self.theirs.marks(key)
         heads = (heads_here.keys() & heads_there.keys()) | (heads_here.keys() - beyond) | (heads_there.keys() - here)
-        if not heads & {mine.mark, other.mark}:  # each was the other once: somebody went back by hand
-            heads.add(max(mine, other, key=lambda version: (version.updated_at, version.revision, version.mark)).mark)
+        if not heads & {
+            mine.mark,
+            other.mark,
+        }:  # somebody went back by hand; or they differ in a secret, and ours stays
+            heads.add(max(mine, other, key=lambda version: (version.updated_at, version.revision)).mark)
         best = max((one for one in (mine, other) if one.mark in heads), key=_when)
         found = heads_there | heads_here
         rest = {copy_id(key, one.said): one for one in sorted(map(found.__getitem__, heads), key=_when)}

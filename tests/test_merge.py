@@ -320,7 +320,9 @@ def test_secrets_are_left_out_on_the_way_in_and_their_entries_do_not_come_again(
     assert told(desk, "desk.db", "laptop.db")["changed"] == []
     assert token in export(desk, "laptop.db")
     found = told(desk, "laptop.db", "desk.db")
-    assert found["changed"] == found["conflicts"] == [] and export(desk, "laptop.db").count(token) == 3
+    assert found["changed"] == found["conflicts"] == told(desk, "laptop.db", "desk.db")["changed"] == []
+    assert len(list(desk.cwd.glob("laptop.db.before-merge*"))) == 1  # the second time there was nothing to do
+    assert export(desk, "laptop.db").count(token) == 3
     told(desk, "kept.db", "laptop.db", "--allow-secrets")
     assert export(desk, "kept.db") == export(desk, "laptop.db")
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from warm import rounds
@@ -27,6 +28,7 @@ from rekall.verify import verify
 
 KEYS = "abc"
 
+pytestmark = [pytest.mark.torture, pytest.mark.timeout(7200)]
 many = settings(max_examples=rounds(60, 200, 5000))
 
 
