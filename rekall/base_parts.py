@@ -197,8 +197,8 @@ class EmbeddingQueue(Part):
         with self.transaction():
             for pending, matrix in batch:
                 row = self.connection.execute(
-                    "SELECT rowid FROM entries WHERE id = ? AND revision = ?",
-                    (pending.entry.id, pending.entry.revision),
+                    "SELECT rowid FROM entries WHERE (id, revision, updated_at) = (?, ?, ?)",
+                    (pending.entry.id, pending.entry.revision, pending.entry.updated_at),
                 ).fetchone()
                 if not row:
                     continue

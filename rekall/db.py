@@ -22,11 +22,11 @@ from rekall.base_parts import EmbeddingQueue
 from rekall.entry import Entry, is_id
 from rekall.error_table import ErrorTable
 from rekall.errors import BaseRefused, BaseUnusable, EntryNotFound
-from rekall.history import History
 from rekall.language import _
 from rekall.pick_table import PickTable
 from rekall.query import Filters
 from rekall.vec_table import VecTable
+from rekall.versions import Versions
 from rekall.words import Matches, Words
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Changes:
     gone: frozenset[str]
 
 
-class Database(EmbeddingQueue, History, ErrorTable, PickTable):
+class Database(EmbeddingQueue, Versions, ErrorTable, PickTable):
     """One open base. Use with `with`; every write is one transaction, or joins the one open.
 
     `on_change` is called with the id of each entry written through this object, after the commit.
@@ -581,14 +581,35 @@ def readable_errors(path: Path | None) -> Iterator[None]:
         raise (BaseRefused if refused else BaseUnusable)(base_file.explain(path, error)) from error
 
 
-def copy_base(source: Path, target: Path, check: bool = False) -> None:
+def open_untouched(path: Path) -> stdlib_sqlite3.Connection:
+    """Open somebody else's base to read it, so that neither it nor its folder is changed. Raises SQLite's errors.
+
+    A base without a log is in nobody's hands and can be read without the files that SQLite keeps beside it. Where
+    there is a log, `-shm` is there too, or comes.
+    """
+    base_trust.check_files(path)
+    has_log = path.with_name(f"{path.name}-wal").exists()
+    mode = "mode=ro" if has_log or not _is_closed_log_base(path) else "immutable=1"
+    return _connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
+
+
+def _is_closed_log_base(path: Path) -> bool:
+    """Tell whether the base works with a log, and no journal of an earlier kind was left beside it."""
+    with path.open("rb") as file:
+        head = file.read(20)
+    return head[18:19] == b"\x02" and not path.with_name(f"{path.name}-journal").exists()
+
+
+def copy_base(source: Path, target: Path, check: bool = False, untouched: bool = False) -> None:
     """Write a copy of the base at `source`, as it stands at one moment, to the new file `target` (0600).
 
     Safe while others write. The name appears once the copy is whole and on the disk. `check`: a copy in which SQLite
-    finds damage is none. Raises BaseUnusable, FileExistsError, OSError; a target that could not be finished is removed.
+    finds damage is none. `untouched`: `source` is somebody else's, see open_untouched. Raises BaseUnusable,
+    FileExistsError, OSError; a target that could not be finished is removed.
     """
     with readable_errors(source), backups.finished_copy(target) as part:
-        with closing(open_file(source)[0]) as reader, closing(sqlite3.connect(part)) as writer:
+        reading = open_untouched(source) if untouched else open_file(source)[0]
+        with closing(reading) as reader, closing(sqlite3.connect(part)) as writer:
             writer.execute("PRAGMA journal_mode = OFF")  # what is not finished is thrown away
             writer.execute("PRAGMA synchronous = OFF")  # and what is, is brought to the disk at once
             reader.backup(writer)

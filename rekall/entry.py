@@ -10,6 +10,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any  # JSON values: whatever an imported record or an older base holds
@@ -126,7 +127,12 @@ def clean_text(text: str) -> str:
     Bytes that were not UTF-8 arrive as lone surrogates; each becomes U+FFFD. NUL ends a string for
     too many programs to be worth keeping and becomes U+FFFD too.
     """
-    return _WINDOWS_LINE_END.sub("\n", _replace_surrogates(text).replace("\x00", "\ufffd"))
+    return _WINDOWS_LINE_END.sub("\n", storable(text))
+
+
+def storable(text: str) -> str:
+    """Return `text` without what no base can hold: NUL and lone surrogates become U+FFFD."""
+    return _replace_surrogates(text).replace("\x00", "\ufffd")
 
 
 def _replace_surrogates(text: str) -> str:
@@ -185,15 +191,15 @@ def keywords(entry: Entry) -> str:
     return " ".join(part for part in (identifier_parts(text), signed_words(text), *named, *listed) if part).strip()
 
 
-def checked(entry: Entry) -> Entry:
-    """Return `entry` unchanged, or raise InvalidEntry naming the first field that is wrong."""
+def checked(entry: Entry, tags: bool = True) -> Entry:
+    """Return `entry` unchanged, or raise InvalidEntry naming the first field that is wrong; `tags`: of these too."""
     if not is_id(entry.id):
         raise InvalidEntry(_("id {id!r} is not 1 to 64 of A-Z a-z 0-9 _ -").format(id=entry.id))
     if not entry.title.strip():
         raise InvalidEntry(_("the title is empty; say in a few words what the entry is about"))
     check_choice("type", entry.type, TYPES)
     check_choice("status", entry.status, STATUSES)
-    for tag in entry.tags:
+    for tag in entry.tags if tags else ():
         if not tag or tag != tag.strip() or "," in tag or "\n" in tag:
             raise InvalidEntry(_("tag {tag!r} is empty, or holds a comma, a line end or outer blanks").format(tag=tag))
     return entry
@@ -218,18 +224,19 @@ def to_record(entry: Entry) -> dict[str, Any]:
     return record
 
 
-def from_record(record: dict[str, Any]) -> Entry:
+def from_record(record: dict[str, Any], exact: bool = False) -> Entry:
     """Return the Entry a JSON object describes; keys that are no fields go to `extra`.
 
-    Missing: the id is new, the type til, the title the content's first line, the times now.
+    Missing: the id is new, the type til, the title the content's first line, the times now. `exact`: texts stay as they
+    are, blanks and line ends too, but for what cannot be stored.
     Raises InvalidEntry for a value of the wrong kind.
     """
-    values = {name: _field(name, record[name]) for name in FIELDS if record.get(name) is not None}
+    values = {name: _field(name, record[name], exact) for name in FIELDS if record.get(name) is not None}
     strangers = {key: value for key, value in record.items() if key not in FIELDS and key != "links"}
     if strangers:
         values["extra"] = _field("extra", {**values.get("extra", {}), **strangers})
     for name in ("created_at", "updated_at"):
-        if name in values:
+        if name in values and not exact:
             values[name] = _utc(values[name])
     stamp = now()
     values.setdefault("created_at", stamp)
@@ -239,34 +246,37 @@ def from_record(record: dict[str, Any]) -> Entry:
     if not values.get("title", "").strip():
         texts = [values.get(name, "") for name in LONG_TEXT_FIELDS] + list(values.get("errors", ()))
         values["title"] = next((line for line in map(first_line, texts) if line), "")[:200]
-    return checked(Entry(**values))
+    return checked(Entry(**values), tags=not exact)
 
 
-def _clean_json(value: Any) -> Any:
+def _clean_json(value: Any, clean: Callable[[str], str]) -> Any:
     """Return a JSON value whose texts can be stored. Raises ValueError for numbers that JSON has not."""
     if isinstance(value, dict):
-        return {clean_text(key): _clean_json(item) for key, item in value.items()}
+        return {clean(key): _clean_json(item, clean) for key, item in value.items()}
     if isinstance(value, list):
-        return [_clean_json(item) for item in value]
+        return [_clean_json(item, clean) for item in value]
     if isinstance(value, str):
-        return clean_text(value)
+        return clean(value)
     json.dumps(value, allow_nan=False)
     return value
 
 
-def _field(name: str, value: Any) -> Any:
-    """Return one field's value in the kind Entry holds, or raise InvalidEntry."""
+def _field(name: str, value: Any, exact: bool = False) -> Any:
+    """Return one field's value in the kind Entry holds, or raise InvalidEntry. `exact`: see from_record."""
+    clean = storable if exact else clean_text
     if name in LIST_FIELDS:
         items = [value] if isinstance(value, str) else value
         if not isinstance(items, list) or not all(isinstance(item, (str, int, float)) for item in items):
             raise InvalidEntry(_("{name} must be a list of strings, found {value!r}").format(name=name, value=value))
-        texts = (clean_text(str(item)) for item in items)
+        texts = [clean(str(item)) for item in items]
+        if exact:
+            return tuple(texts)
         return tuple(dict.fromkeys(text.strip() if name == "tags" else text for text in texts if text.strip()))
     if name == "extra":
         if not isinstance(value, dict):
             raise InvalidEntry(_("extra must be an object, found {value!r}").format(value=value))
         try:
-            return _clean_json(value)
+            return _clean_json(value, clean)
         except (ValueError, TypeError, RecursionError) as error:
             raise InvalidEntry(_("extra cannot be written as JSON: {error}").format(error=error)) from None
     if name == "revision":
@@ -275,4 +285,4 @@ def _field(name: str, value: Any) -> Any:
         return value
     if not isinstance(value, str):
         raise InvalidEntry(_("{name} must be a string, found {value!r}").format(name=name, value=value))
-    return one_line(value) if name in ("title", "project") else clean_text(value)
+    return one_line(value) if name in ("title", "project") and not exact else clean(value)

@@ -1,4 +1,4 @@
-"""In and out: Markdown folders, JSONL, other bases; one record at a time, never the whole in memory.
+"""In: records of any source become entries, a batch a transaction.
 
 An import is idempotent: a record that is already there is left alone, one that changed since is
 updated, so an interrupted import is continued by running it again. A record that cannot be read is
@@ -7,65 +7,22 @@ left out whole and named; the others go in.
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import json
-import os
-import stat
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import IO, Any  # JSON values
 
-from rekall.capture import read_markdown, to_markdown
-from rekall.db import Database, copy_base
-from rekall.entry import (
-    FIELDS,
-    LIST_FIELDS,
-    RELATIONS,
-    STATUSES,
-    TYPES,
-    Entry,
-    Link,
-    clean_text,
-    from_record,
-    is_id,
-    now,
-    one_line,
-    to_record,
-)
-from rekall.errors import InvalidEntry, RekallError, UsageError
+from rekall.db import Database
+from rekall.entry import Entry, Link, now
+from rekall.errors import RekallError
 from rekall.language import _
-from rekall.places import make_private
-from rekall.protocol import json_line
-from rekall.redact import Secret, redacted, screened_entry, screened_text
+from rekall.redact import Secret
+from rekall.sources import Found, without_secrets
 
 # Entries stored in one transaction: a tenth of a second's work.
 BATCH = 100
 # An import that changes so many records at once is preceded by a backup; a smaller one can be undone by eye.
 BULK = 20
-# A note or a JSONL line longer than this is no note.
-MAX_BYTES = 64 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Found:
-    """One record of a source: an entry with the links it names, or the reason why it is none.
-
-    `is_note`: it is a file of its own, at `place`.
-    """
-
-    place: str
-    entry: Entry | None = None
-    is_note: bool = False
-    links: tuple[Link, ...] = ()
-    problem: str = ""
-    has_id: bool = False
-    written: str = ""  # when the record was written last, as far as its source tells
-    secrets: tuple[Secret, ...] = ()  # what was left out of it
 
 
 @dataclass
@@ -99,175 +56,6 @@ class Report:
     def total(self) -> int:
         """How many records were seen."""
         return self.added + self.updated + self.unchanged + self.kept + len(self.problems)
-
-
-# --- reading ---
-
-
-def read_source(path: Path) -> Iterator[Found]:
-    """Yield the records of a Markdown file or folder, a JSONL file, or a base. Raises UsageError."""
-    if not path.exists():
-        raise UsageError(
-            _("{path} does not exist; name a folder of notes, a .jsonl file or a rekall base").format(path=path)
-        )
-    if path.is_dir():
-        return _read_folder(path)
-    if _is_sqlite(path):
-        return _read_base(path)
-    if path.suffix.lower() in (".md", ".markdown"):
-        return iter([_read_note(path, path.parent)])
-    return _read_jsonl(path)
-
-
-def count_source(path: Path) -> int | None:
-    """Return how many records a folder holds, or None where only reading would tell."""
-    return len(_notes_in(path)) if path.is_dir() else None
-
-
-def _is_sqlite(path: Path) -> bool:
-    """Tell whether the file is an SQLite database. A pipe is not looked into: it can be read only once."""
-    if not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            return file.read(16) == b"SQLite format 3\x00"
-    except OSError as error:
-        raise UsageError(_("{path} cannot be read: {reason}").format(path=path, reason=error.strerror)) from None
-
-
-def _notes_in(folder: Path) -> list[Path]:
-    """Return the Markdown files below `folder` in a fixed order; hidden folders are passed over."""
-    found: list[Path] = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(parent, name) for name in sorted(names) if name.lower().endswith((".md", ".markdown"))]
-    return found
-
-
-def _read_folder(folder: Path) -> Iterator[Found]:
-    return (_read_note(path, folder) for path in _notes_in(folder))
-
-
-def _read_note(path: Path, top: Path) -> Found:
-    """Read one Markdown note. Its folders below `top` become tags."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            return Found(str(path), problem=_("no regular file"))
-        if status.st_size > MAX_BYTES:
-            return Found(str(path), problem=_("larger than {count} MB").format(count=MAX_BYTES >> 20))
-        text = path.read_bytes().decode("utf-8", "replace")
-        if not text.strip():
-            return Found(str(path), problem=_("empty"))
-        record = read_markdown(text)
-        place, modified = _name_of(path), _utc(status.st_mtime)
-        entry = _entry_of_note(record, place, path.relative_to(top).parent.parts, modified)
-        return Found(place, entry, is_note=True, has_id=entry.id == record.get("id"), written=modified)
-    except OSError as error:
-        return Found(str(path), problem=error.strerror or str(error))
-    except InvalidEntry as error:
-        return Found(str(path), problem=str(error))
-
-
-def _name_of(path: Path) -> str:
-    """Return the real path as text. Bytes that are not UTF-8 are written as they are in a shell: \\xff."""
-    return os.fsencode(os.path.realpath(path)).decode("utf-8", "backslashreplace")
-
-
-def _entry_of_note(record: dict[str, Any], place: str, folders: tuple[str, ...], modified: str) -> Entry:
-    """Return the Entry of a note; what its front matter does not say comes from where and when the file is.
-
-    Words of another tool that are no id, type or status of ours are kept in `extra`. Raises InvalidEntry.
-    """
-    for name, fits in (("id", is_id), ("type", TYPES.__contains__), ("status", STATUSES.__contains__)):
-        if name in record and not (isinstance(record[name], str) and fits(record[name])):
-            record[f"note_{name}"] = record.pop(name)
-    for name in FIELDS:
-        if name not in (*LIST_FIELDS, "extra", "revision") and isinstance(record.get(name), (list, dict)):
-            record[f"note_{name}"] = record.pop(name)
-    tags = [*map(str, record.pop("tags", ())), *(os.fsencode(part).decode("utf-8", "replace") for part in folders)]
-    tags = [one_line(tag).replace(",", " ") for tag in tags]
-    title = record.pop("title", None) or one_line(Path(place).stem.replace("-", " "))
-    defaults = {"created_at": modified, "updated_at": modified, **({} if "id" in record else {"source": place})}
-    return from_record({**defaults, **record, "title": title, "tags": list(dict.fromkeys(tags))})
-
-
-def _utc(timestamp: float) -> str:
-    moment = datetime.fromtimestamp(max(0.0, timestamp), UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _read_jsonl(path: Path) -> Iterator[Found]:
-    with path.open("rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(MAX_BYTES), b""), start=1):
-            line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-            if line.strip():
-                yield _read_line(f"{path}:{number}", line)
-
-
-def _read_line(place: str, line: bytes) -> Found:
-    try:
-        record = json.loads(line.decode("utf-8", "replace"))
-        if not isinstance(record, dict):
-            raise InvalidEntry(_("a JSON object is wanted, found {kind}").format(kind=type(record).__name__))
-        entry = from_record(record)
-        written = entry.updated_at if "updated_at" in record else ""
-        links = tuple(_links(entry.id, record.get("links")))
-        return Found(place, entry, links=links, has_id="id" in record, written=written)
-    except InvalidEntry as error:
-        return Found(place, problem=str(error))
-    except (ValueError, RecursionError) as error:
-        return Found(place, problem=_("not JSON: {error}").format(error=error))
-
-
-def _links(source: str, records: Any) -> Iterator[Link]:
-    """Yield the links a record names. Raises InvalidEntry for one that is none."""
-    for record in records if isinstance(records, list) else ():
-        if (
-            not isinstance(record, dict)
-            or not isinstance(record.get("target"), str)
-            or record.get("relation") not in RELATIONS
-        ):
-            raise InvalidEntry(
-                _("a link needs target and relation ({choices}), found {record!r}").format(
-                    choices=" ".join(RELATIONS), record=record
-                )
-            )
-        reason, made = record.get("reason"), record.get("created_at")
-        target, made = clean_text(record["target"]), clean_text(str(made or now()))
-        yield Link(source, target, record["relation"], clean_text(str(reason)) if reason else None, made)
-
-
-def _read_base(path: Path) -> Iterator[Found]:
-    """Yield the entries of another base. It is read from a copy, so that carrying it over changes nothing."""
-    with tempfile.TemporaryDirectory(prefix="rekall-") as folder:
-        copy = Path(folder) / "base.db"
-        copy_base(path, copy)
-        with Database(copy) as other:
-            for entry in other.each():
-                links = tuple(other.links_from(entry.id))
-                yield Found(f"{path}:{entry.id}", entry, links=links, has_id=True, written=entry.updated_at)
-
-
-# --- bringing in ---
-
-
-def without_secrets(record: Found) -> Found:
-    """Return a record as it may be stored: placeholders for the secrets in it. An id that is one is no id."""
-    if record.entry is None:
-        return record
-    found: list[Secret] = []
-    if redacted(record.entry.id) != record.entry.id:
-        return Found(record.place, problem=_("its id has the shape of a secret; give it another"))
-    entry = screened_entry(record.entry, found)
-    links = tuple(
-        replace(link, reason=screened_text(link.reason, "reason", found)) if link.reason else link
-        for link in record.links
-    )
-    if redacted(record.place) != record.place:  # two files may differ in that part alone
-        mark = hashlib.blake2b(record.place.encode("utf-8", "replace"), digest_size=8).hexdigest()
-        record = replace(record, place=f"{redacted(record.place)}#{mark}")
-    return replace(record, entry=entry, links=links, secrets=tuple(found)) if found else record
 
 
 def bring_in(
@@ -373,6 +161,7 @@ def _store(database: Database, known: _Known, batch: list[Found], report: Report
     links: list[Link] = []
     new: dict[str, Entry] = {}
     notes: list[tuple[str, str, str]] = []
+    earlier: dict[str, tuple[str, ...]] = {}
     done = Report()
     with database.transaction():
         known.follow(database)
@@ -380,7 +169,7 @@ def _store(database: Database, known: _Known, batch: list[Found], report: Report
             if record.entry is None:
                 done.problems.append(f"{record.place}: {record.problem}")
                 continue
-            there = known.same_as(record)
+            there, stored = known.same_as(record), done.added + done.updated
             if (
                 record.is_note
                 and record.has_id
@@ -407,10 +196,14 @@ def _store(database: Database, known: _Known, batch: list[Found], report: Report
                     done.problems.append(_("{place}: its entry was deleted meanwhile").format(place=record.place))
                     continue
             links += record.links
+            if record.earlier and done.added + done.updated > stored:
+                earlier[there or record.entry.id] = record.earlier
             if record.is_note:
                 notes.append((record.place, there or record.entry.id, digest(record.entry, whole=True)))
         database.add_many(list(new.values()))
         database.remember_imports(notes)
+        if earlier:
+            database.note_known(earlier)
         known.revision = database.revision()
     known.imports.update({place: (key, said) for place, key, said in notes})
     report.include(done)
@@ -460,67 +253,3 @@ def _store_links(database: Database, links: list[Link], report: Report) -> None:
                 report.problems.append(
                     _("link {source} → {target}: there is no such entry").format(source=link.source, target=link.target)
                 )
-
-
-# --- taking out ---
-
-
-def export_jsonl(database: Database) -> Iterator[str]:
-    """Yield every entry as one line of JSON, in the order of ids; lossless."""
-    for entry in database.each():
-        record = to_record(entry)
-        record["links"] = [
-            {"target": link.target, "relation": link.relation, "reason": link.reason, "created_at": link.created_at}
-            for link in database.links_from(entry.id)
-        ]
-        yield json_line(record) + "\n"
-
-
-def export_markdown(database: Database) -> Iterator[tuple[str, str]]:
-    """Yield (file name, Markdown with front matter) for every entry, in the order of ids."""
-    for entry in database.each():
-        yield f"{_slug(entry.title)}-{entry.id}.md", to_markdown(entry, whole=True)
-
-
-def _slug(title: str) -> str:
-    words = "".join(letter if letter.isalnum() and letter.isascii() else " " for letter in title.lower()).split()
-    return "-".join(words)[:60].strip("-") or "note"
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[str]]:
-    """Write a private file that takes the place of `path` in one step, once all of it is on the disk.
-
-    A link is followed; a device or a pipe is written to as it is.
-    """
-    path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file() and not path.is_dir():
-        try:
-            with path.open("w", encoding="utf-8") as device:
-                yield device
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise _unwritable(path, error) from None
-        return
-    try:
-        make_private(path.parent)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}-")
-    except OSError as error:
-        raise _unwritable(path, error) from None
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        raise _unwritable(path, error) from None
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _unwritable(path: Path, error: OSError) -> UsageError:
-    return UsageError(_("{path} cannot be written: {reason}").format(path=path, reason=error.strerror))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any  # SQL values
 
-from rekall import rows
+from rekall import history_schema, rows
 from rekall.base_parts import LinkTable
 from rekall.entry import FIELDS, Entry, Link, now
 from rekall.errors import EntryNotFound, NothingToUndo, UndoRefused
@@ -22,7 +22,8 @@ from rekall.language import _
 
 # How a change of each kind is looked for where it left an entry.
 _ENTRY_KINDS = "('added', 'changed', 'deleted')"
-_ENTRY_BEFORE = ", ".join("was_id" if name == "id" else name for name in FIELDS)
+# The columns of an entry as it was before a change, in the order of FIELDS.
+ENTRY_BEFORE = ", ".join("was_id" if name == "id" else name for name in FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,17 @@ class History(LinkTable):
     def update(self, entry: Entry) -> None:
         """Replace the entry with this id."""
 
+    def replace_whole(self, entry: Entry) -> None:
+        """Replace the entry with this id by this version of it, its revision too.
+
+        The history tells of it even where the text is the same, which no trigger sees.
+        """
+        with self.transaction():
+            if _untimed(self.get(entry.id)) == _untimed(entry):
+                self._note_before(entry.id)
+            self.update(entry)
+            self.connection.execute("UPDATE entries SET revision = ? WHERE id = ?", (entry.revision, entry.id))
+
     @abstractmethod
     def delete(self, key: str) -> None:
         """Remove the entry."""
@@ -105,6 +117,24 @@ class History(LinkTable):
         )
         self._is_marked = True
         self._forget_old()
+
+    def note(self, kind: str, told: Iterable[tuple[str, str | None, str | None]]) -> None:
+        """Write rows of (entry id, other, reason) that are about no change; the caller holds the transaction."""
+        self._mark_deed()
+        self.connection.executemany(
+            "INSERT INTO history(deed, undoes, at, kind, entry_id, other, reason) "
+            "SELECT ?, nullif(value, 0), ?, ?, ?, ?, ? FROM state WHERE key = 'undoes'",
+            [(self._deed, now(), kind, *row) for row in told],
+        )
+
+    def _note_before(self, key: str) -> None:
+        self._mark_deed()
+        kept = ", ".join(history_schema.KEPT)
+        self.connection.execute(
+            f"INSERT INTO history(deed, undoes, at, kind, entry_id, was_id, {kept}) SELECT ?, (SELECT nullif(value, 0) "
+            f"FROM state WHERE key = 'undoes'), ?, 'changed', id, id, {kept} FROM entries WHERE id = ?",
+            (self._deed, now(), key),
+        )
 
     def _unmark_deed(self) -> None:
         """End what `_mark_deed` began; the last thing in the transaction."""
@@ -148,7 +178,7 @@ class History(LinkTable):
 
     def history_of(self, key: str) -> list[Change]:
         """Return every change of the entry with this id, the oldest first."""
-        return self._changes("entry_id = ? OR (other = ? AND relation IS NOT NULL)", (key, key))
+        return self._changes("(entry_id = ? OR (other = ? AND relation IS NOT NULL)) AND kind <> 'known'", (key, key))
 
     def resolve_any(self, prefix: str) -> str:
         """Return the one id, of an entry that is or was, that begins with `prefix`. Raises EntryNotFound."""
@@ -170,7 +200,10 @@ class History(LinkTable):
 
     def deeds(self, limit: int) -> list[Deed]:
         """Return the last deeds, the newest first."""
-        numbers = self._read("SELECT deed, max(undoes) FROM history GROUP BY deed ORDER BY deed DESC LIMIT ?", (limit,))
+        numbers = self._read(
+            "SELECT deed, max(undoes) FROM history WHERE kind <> 'known' GROUP BY deed ORDER BY deed DESC LIMIT ?",
+            (limit,),
+        )
         return [self._deed_of(number, undoes) for number, undoes in numbers]
 
     def undone(self) -> set[int]:
@@ -184,13 +217,14 @@ class History(LinkTable):
 
     def _deed_of(self, number: int, undoes: int | None) -> Deed:
         counts = self._read(
-            "SELECT kind, count(*) FROM history WHERE deed = ? GROUP BY 1 ORDER BY min(number)", (number,)
+            "SELECT kind, count(*) FROM history WHERE deed = ? AND kind <> 'known' GROUP BY 1 ORDER BY min(number)",
+            (number,),
         )
         key, at, title = self._read(
             "SELECT h.entry_id, h.at, coalesce(h.title, e.title, (SELECT title FROM history o "
             "WHERE o.entry_id = h.entry_id AND o.title IS NOT NULL ORDER BY o.number DESC LIMIT 1), '') "
-            "FROM history h LEFT JOIN entries e ON e.id = h.entry_id WHERE h.deed = ? "
-            f"ORDER BY h.kind NOT IN {_ENTRY_KINDS}, h.number LIMIT 1",
+            "FROM history h LEFT JOIN entries e ON e.id = h.entry_id WHERE h.deed = ? AND h.kind <> 'known' "
+            f"ORDER BY h.kind = 'merged', h.kind NOT IN {_ENTRY_KINDS}, h.number LIMIT 1",
             (number,),
         )[0]
         return Deed(number, at, undoes, dict(counts), key, title)
@@ -198,7 +232,7 @@ class History(LinkTable):
     def _changes(self, condition: str, values: tuple[Any, ...]) -> list[Change]:
         sql = (
             "SELECT number, deed, undoes, at, kind, entry_id, other, relation, reason, created_at, "
-            f"{_ENTRY_BEFORE} FROM history WHERE {condition} ORDER BY number"
+            f"{ENTRY_BEFORE} FROM history WHERE {condition} ORDER BY number"
         )
         return [
             Change(*(*row[:10], rows.from_row(row[10:]) if row[10] is not None else None))
@@ -217,35 +251,44 @@ class History(LinkTable):
             wanted = self._last_standing() if number is None else self._standing(number)
             self._mark_deed(undoes=wanted.number)
             met: set[str] = set()  # what the deed's last change of an entry left is what must still be there
-            for change in reversed(self._changes("deed = ?", (wanted.number,))):
-                self._take_back(change, is_last=change.entry_id not in met)
+            is_merge = "merged" in wanted.counts
+            about = "deed = ? AND kind NOT IN ('known', 'merged')"
+            for change in reversed(self._changes(about, (wanted.number,))):
+                self._take_back(change, change.entry_id not in met, is_merge)
                 met.add(change.entry_id if change.before is None else change.before.id)
+            if is_merge:
+                self.note("merged", [("", None, None)])
             assert self._deed is not None
             return wanted, self._deed
 
     def _last_standing(self) -> Deed:
         taken = self.undone()
-        rows_ = self._read("SELECT DISTINCT deed FROM history WHERE undoes IS NULL ORDER BY deed DESC", ())
+        rows_ = self._read(
+            "SELECT DISTINCT deed FROM history WHERE undoes IS NULL AND kind <> 'known' ORDER BY deed DESC", ()
+        )
         for (deed,) in rows_:
             if deed not in taken:
                 return self._deed_of(deed, None)
         raise NothingToUndo(_("there is nothing to undo"))
 
     def _standing(self, number: int) -> Deed:
-        found = self._read("SELECT max(undoes) FROM history WHERE deed = ? HAVING count(*)", (number,))
+        found = self._read(
+            "SELECT max(undoes) FROM history WHERE deed = ? AND kind <> 'known' HAVING count(*)", (number,)
+        )
         if not found:
             raise NothingToUndo(_("there is no deed {number}; rekall history lists them").format(number=number))
         if number in self.undone():
             raise UndoRefused(_("deed {number} is undone already; rekall history shows by which").format(number=number))
         return self._deed_of(number, found[0][0])
 
-    def _take_back(self, change: Change, is_last: bool) -> None:
+    def _take_back(self, change: Change, is_last: bool, is_merge: bool) -> None:
+        """Undo one change. What comes back is a change of its own, made now; but a merge is as if it had not been."""
         if change.kind == "added":
             self._take_back_added(change, is_last)
         elif change.kind == "changed":
-            self._take_back_changed(change, is_last)
+            self._take_back_changed(change, is_last, is_merge)
         elif change.kind == "deleted":
-            self._take_back_deleted(change)
+            self._take_back_deleted(change, is_merge)
         elif change.kind == "linked":
             self.connection.execute(
                 "DELETE FROM links WHERE (source_id, target_id, relation) = (?, ?, ?)",
@@ -268,7 +311,7 @@ class History(LinkTable):
                 self._check_untouched(change)
             self.delete(change.entry_id)
 
-    def _take_back_changed(self, change: Change, is_last: bool) -> None:
+    def _take_back_changed(self, change: Change, is_last: bool, is_merge: bool) -> None:
         assert change.before is not None
         if not self._exists(change.entry_id):
             raise UndoRefused(_refusal(change, _("it was deleted since")))
@@ -276,13 +319,17 @@ class History(LinkTable):
             self._check_untouched(change)
         if change.before.id != change.entry_id:  # somebody gave it another id by hand
             self.connection.execute("UPDATE entries SET id = ? WHERE id = ?", (change.before.id, change.entry_id))
-        self.update(replace(change.before, updated_at=now()))
+        if is_merge:
+            self.replace_whole(change.before)
+        else:
+            self.update(replace(change.before, updated_at=now()))
 
-    def _take_back_deleted(self, change: Change) -> None:
+    def _take_back_deleted(self, change: Change, is_merge: bool) -> None:
         assert change.before is not None
         if self._exists(change.entry_id):
             raise UndoRefused(_refusal(change, _("another entry has its id now")))
-        self.add(replace(change.before, revision=change.before.revision + 1))
+        moved_on = replace(change.before, revision=change.before.revision + 1, updated_at=now())
+        self.add(change.before if is_merge else moved_on)
 
     def _exists(self, key: str | None) -> bool:
         return bool(self._read("SELECT 1 FROM entries WHERE id = ?", (key,)))
@@ -297,8 +344,13 @@ class History(LinkTable):
             return
         left, there = later[0].before, self.get(change.entry_id)
         assert left is not None
-        if replace(there, updated_at="", revision=1) != replace(left, updated_at="", revision=1):
+        if _untimed(there) != _untimed(left):
             raise UndoRefused(_refusal(change, _("it was changed since")))
+
+
+def _untimed(entry: Entry) -> Entry:
+    """Return what somebody wrote of an entry."""
+    return replace(entry, updated_at="", revision=1)
 
 
 def _refusal(change: Change, reason: str) -> str:

@@ -215,6 +215,17 @@ def export_(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=("jsonl", "markdown"), default="jsonl", help=_("jsonl (lossless) or markdown")
     )
+    parser.add_argument("--deleted", action="store_true", help=_("with jsonl: name what was deleted too, for merge"))
+
+
+def merge_(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "path", metavar="FILE", help=_("another base, or what rekall export wrote of one; it is only read")
+    )
+    parser.add_argument("--dry-run", action="store_true", help=_("say what would be done, and do nothing"))
+    parser.add_argument("--no-wait", action="store_true", help=_("return when all is stored; meaning follows later"))
+    _json(parser)
+    _allow_secrets(parser)
 
 
 def undo_(parser: argparse.ArgumentParser) -> None:

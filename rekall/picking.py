@@ -284,7 +284,7 @@ class Picking:
         entry = self.here
         if entry is None or self._answered is None:
             return []
-        what = (entry.id, entry.revision, shared.preview_columns, self._answered.words)
+        what = (entry.id, entry.revision, entry.updated_at, shared.preview_columns, self._answered.words)
         if self._preview is None or self._preview[0] != what:
             self._preview = (what, self._preview_of(entry, shared))
             self._colour_soon(entry)

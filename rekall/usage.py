@@ -80,6 +80,7 @@ COMMANDS = (
     Command("history", _KEEP, _n("what was changed, and how"), options.history_),
     Command("import", _MOVE, _n("Markdown, JSONL, a base"), options.import_, is_local=True),
     Command("export", _MOVE, _n("JSONL or Markdown"), options.export_, is_local=True),
+    Command("merge", _MOVE, _n("another base, by history"), options.merge_, is_local=True),
     Command("backup", _MOVE, _n("copy the base to a file"), options.backup_, is_local=True),
     Command("restore", _MOVE, _n("make a backup the base"), options.restore_, is_local=True),
     Command(

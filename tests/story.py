@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 
 from rekall.db import Database
+from rekall.entry import Entry
 from rekall.verify import verify
 
 Titles = frozenset[str]
@@ -23,6 +24,7 @@ KINDS = ("add",) * 5 + (
     "undo",
     "undo",
     "import",
+    "merge",
     "bulk",
     "rebuild",
     "repair",
@@ -100,6 +102,12 @@ class Story:
 
     def _bulk(self) -> Step:
         return self._import(25)
+
+    def _merge(self) -> Step:
+        other, title = self.work / f"other-{self.count}.db", self._name()
+        with Database(other) as database:
+            database.add(Entry(id=f"other-{self.count}", type="til", title=title, created_at="2026", updated_at="2026"))
+        return self._changed("merge", ("merge", str(other), "--no-wait"), self.titles | {title})
 
     def _rebuild(self) -> Step:
         return Step("rebuild", ("index", "rebuild"), self.titles, self.before)

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.torture, pytest.mark.timeout(7200)]
 
 DATA = Path(__file__).parent / "data"
 # Deeds on the disk that a command does, about; a killed one is met before, in and after its transaction.
-MOST_DEEDS = {"import": 60, "bulk": 90, "rebuild": 60, "repair": 120, "backup": 40, "restore": 120}
+MOST_DEEDS = {"import": 60, "bulk": 90, "merge": 90, "rebuild": 60, "repair": 120, "backup": 40, "restore": 120}
 
 
 @pytest.fixture(scope="session")

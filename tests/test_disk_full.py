@@ -39,7 +39,7 @@ def test_a_disk_that_fails_from_any_deed_on_leaves_the_base_as_it_was_and_one_li
     failed = 0
     for _round in range(rounds(14, 30, 1500)):
         step = story.plan(tuple(kind for kind in KINDS if kind != "import"))
-        number = story.random.randint(1, 90 if step.kind in ("bulk", "restore", "repair") else 25)
+        number = story.random.randint(1, 90 if step.kind in ("bulk", "merge", "restore", "repair") else 25)
         answer = rekall(*step.words, **with_faults(preload, warm.base.parent, number, how))
         assert answer.status in (0, 2), answer
         if answer.status == 2:

@@ -16,8 +16,10 @@ from running import REPOSITORY, Rekall
 from rekall.db import Database
 from rekall.entry import Entry, Link
 from rekall.errors import UsageError
-from rekall.exchange import Found, Report, bring_in, export_jsonl, export_markdown, read_source, replacing
+from rekall.exchange import Report, bring_in
+from rekall.exports import export_jsonl, export_markdown, replacing
 from rekall.query import Filters
+from rekall.sources import Found, read_source
 
 OLD_BASE = REPOSITORY / "tests" / "data" / "rekall-v11.db"
 Write: TypeAlias = Callable[..., Path]  # writes a note

@@ -24,6 +24,7 @@ _MODULE_OF = {
     **dict.fromkeys(("server", "doctor"), "serve"),
     "bench": "bench",
     "complete": "complete",
+    "merge": "merge",
     "pick": "pick",
     **dict.fromkeys(("index", "stats", "config", "init", "help"), "tend"),
 }

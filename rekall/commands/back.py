@@ -53,7 +53,7 @@ def _told(deed: Deed) -> str:
     told = ", ".join(words[kind].format(count=count) for kind, count in counts.items())
     if sum(counts.values()) == 1:
         told = f"{_ONE[next(iter(counts))]()} {deed.entry_id}: {deed.title}"
-    return told
+    return _("merge: {what}").format(what=told) if "merged" in deed.counts else told
 
 
 # What was done to one entry.

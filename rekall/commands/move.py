@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,11 +11,13 @@ from pathlib import Path
 from rekall.commands.back import back_up
 from rekall.commands.room import Room
 from rekall.errors import ERROR, NOTHING_FOUND, ModelUnavailable, UsageError
-from rekall.exchange import Report, bring_in, count_source, export_jsonl, export_markdown, read_source, replacing
+from rekall.exchange import Report, bring_in
+from rekall.exports import export_jsonl, export_markdown, replacing
 from rekall.language import _, plural
 from rekall.places import make_private
 from rekall.protocol import Request, Response
-from rekall.redact import kinds_of
+from rekall.redact import Secret, kinds_of
+from rekall.sources import count_source, read_source
 
 # Problems named one by one; the rest is counted.
 SHOWN_PROBLEMS = 20
@@ -41,13 +43,18 @@ def import_(room: Room, request: Request, response: Response) -> None:
         response.status = NOTHING_FOUND
 
 
-def _say(report: Report, response: Response) -> None:
-    for problem in report.problems[:SHOWN_PROBLEMS]:
+def say_problems(problems: Sequence[str], response: Response) -> None:
+    """Name what was left out."""
+    for problem in problems[:SHOWN_PROBLEMS]:
         response.note(
             _("left out: {problem}").format(problem=" ".join(problem.splitlines()))
         )  # names may hold line ends
-    if len(report.problems) > SHOWN_PROBLEMS:
-        response.note(_("left out: {count} more").format(count=len(report.problems) - SHOWN_PROBLEMS))
+    if len(problems) > SHOWN_PROBLEMS:
+        response.note(_("left out: {count} more").format(count=len(problems) - SHOWN_PROBLEMS))
+
+
+def _say(report: Report, response: Response) -> None:
+    say_problems(report.problems, response)
     parts = (
         (report.added, _("{count} added")),
         (report.updated, _("{count} updated")),
@@ -56,14 +63,19 @@ def _say(report: Report, response: Response) -> None:
         (len(report.problems), _("{count} left out")),
     )
     response.note(", ".join(text.format(count=count) for count, text in parts if count) or _("nothing to do"))
-    if report.secrets:
-        kinds = ", ".join(f"{kind} {count}" for kind, count in kinds_of(report.secrets).items())
+    say_secrets(report.secrets, report.entries_with_secrets, response)
+
+
+def say_secrets(secrets: Sequence[Secret], entries: int, response: Response) -> None:
+    """Say how many secrets were left out, and of which kinds."""
+    if secrets:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in kinds_of(secrets).items())
         response.note(
             plural(
                 "secrets were left out of {count} entry: {kinds}; to keep them: --allow-secrets",
                 "secrets were left out of {count} entries: {kinds}; to keep them: --allow-secrets",
-                report.entries_with_secrets,
-            ).format(count=report.entries_with_secrets, kinds=kinds)
+                entries,
+            ).format(count=entries, kinds=kinds)
         )
 
 
@@ -116,7 +128,11 @@ def export_(room: Room, request: Request, response: Response) -> None:
         and any(other.exists() and target.samefile(other) for other in _files_of(room.base.path))
     ):
         raise UsageError(_("{path} is the base itself; name another file with -o").format(path=target))
-    lines = export_jsonl(database) if options.format == "jsonl" else (text for _name, text in export_markdown(database))
+    lines = (
+        export_jsonl(database, options.deleted)
+        if options.format == "jsonl"
+        else (text for _name, text in export_markdown(database))
+    )
     if target is None:
         for line in lines:
             response.raw(line)

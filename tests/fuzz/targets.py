@@ -20,7 +20,7 @@ from pathlib import Path
 
 import conversing
 
-from rekall import command_line, config, exchange, frames
+from rekall import command_line, config, frames, sources
 from rekall.capture import read_markdown, to_markdown
 from rekall.db import Database
 from rekall.entry import Entry, clean_text, from_record, to_record
@@ -107,15 +107,15 @@ def _hello(payload: bytes) -> None:
 def jsonl(data: bytes) -> None:
     """Any line is an entry that can be stored and comes out as it went in, or is named as none."""
     with suppress(InvalidEntry):
-        found = exchange._read_line("a.jsonl:1", data)
-        assert (found.entry is None) == bool(found.problem)
+        found = sources._read_line("a.jsonl:1", data)
+        assert (found.entry is None) == bool(found.problem or found.deleted)
         if found.entry:
             _comes_back(found.entry)
 
 
 def _comes_back(entry: Entry) -> None:
     text = json.dumps(to_record(entry))
-    assert from_record(json.loads(text)) == entry
+    assert from_record(json.loads(text), exact=True) == entry
     base = _base()
     with suppress(_Undone), base.transaction():
         if not base.get_many([entry.id]):
@@ -134,7 +134,7 @@ def markdown(data: bytes) -> None:
     """Any note is an entry or named as none; what rekall writes of it says the same when read again."""
     with suppress(InvalidEntry):
         record = read_markdown(data.decode("utf-8", "replace"))
-        entry = exchange._entry_of_note(dict(record), "/notes/a-note.md", ("notes",), STAMP)
+        entry = sources._entry_of_note(dict(record), "/notes/a-note.md", ("notes",), STAMP)
         _comes_back(entry)
         again = read_markdown(to_markdown(entry, whole=True))
         if b"\r" not in data:  # a CR at the end of a text becomes part of a line end
