@@ -23,10 +23,11 @@ LAYERS = (
     "schema rows typos words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
     "old_rekall history_schema mending migrations base_parts base_trust history error_table backups base_file db "
     "client",
-    "verify duplicates repair restoring nearness ahead embeddings ranking known_items evidence capture exchange render",
+    "verify duplicates repair restoring nearness ahead embeddings ranking known_items sample_facts sample_entries "
+    "evidence capture exchange render",
     "commands commands.editor commands.answering commands.complete commands.find commands.keep commands.move "
     "commands.pick commands.pipe commands.room commands.safety commands.showing commands.tend commands.serve "
-    "commands.bench commands.back",
+    "commands.bench commands.generate commands.back",
     "cli __main__ door fzf rooms embedder socket_sink pool conversation server desk screens interactive sheet "
     "picker_view preview clipboard picking picker_keys picker repl repl_history repl_words",
 )
@@ -59,6 +60,7 @@ HOMES = {
         "nearness",
         "duplicates",
         "embeddings",
+        "sample_entries",
     },
     "onnxruntime": {"engine"},
     "tokenizers": {"engine"},
