@@ -61,7 +61,7 @@ for tool in "$@"; do
     head -c 4 "$rekall" | grep -q ELF || fail "$tool: rekall is no compiled program"
     bare "$rekall" add til "Undo the last commit" -c "git reset --soft HEAD~1" > /dev/null
     bare "$rekall" search "take back what I committed" | grep -q "Undo the last commit" || fail "$tool: nothing was found by meaning"
-    bare "$rekall" server stop > /dev/null
+    bare "$rekall" server stop > /dev/null 2>&1
     before=$(cd "$home" && find .local/share/rekall -type f | sort)
     remove_with "$tool"
     [ ! -e "$rekall" ] || fail "$tool: $rekall is still there"
