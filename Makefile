@@ -12,6 +12,7 @@
 # make shots   take the pictures of the documentation again
 # make model   build the embedded model again and compare it with the committed one
 # make dist    the source distribution and the wheels for Linux, into dist/
+# make targets compile the client and the kernel for systems that are not here
 # make clean   remove what these targets made
 
 PYTHON ?= python3
@@ -21,7 +22,7 @@ VENV := .venv
 DEMO := .demo
 BIN := $(VENV)/bin
 
-.PHONY: demo test torture fuzz soak eval bench bench-kernel bench-latency bench-keys bench-shell shots model dist messages clean
+.PHONY: demo test torture fuzz soak eval bench bench-kernel bench-latency bench-keys bench-shell shots model dist targets messages clean
 
 demo: $(DEMO)/venv/installed
 	@sh demo/run.sh $(DEMO)
@@ -96,6 +97,11 @@ dist:
 	$(PYTHON) -m venv .venv-dist
 	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check -r packaging/requirements.txt
 	.venv-dist/bin/python packaging/dist.py $(ARCH)
+
+targets:
+	$(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check -r packaging/requirements.txt
+	PYTHON=.venv-dist/bin/python sh tests/c/targets.sh
 
 # The catalogues: English is in the code, French in rekall/locale/fr.
 messages: $(VENV)/installed

@@ -15,6 +15,11 @@ import sys
 import sysconfig
 from pathlib import Path
 
+if sys.platform == "win32":
+    sys.exit("rekall needs Linux or macOS: on Windows install it inside WSL (docs/platforms.md)")
+
+
+# isort: split
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 

@@ -30,8 +30,10 @@ static const char *const messages[][2] = {
                         "%s/s : le processus d'un autre utilisateur y écoute ; réponse sans lui : "
                         "supprimez le dossier"},
     [NO_PYTHON] = {"%s cannot be run: %s; install rekall again", "%s ne peut être lancé : %s ; réinstallez rekall"},
-    [NO_OWN_FOLDER] = {"the folder of this program cannot be told (no /proc?); run rekall-py instead",
-                       "le dossier de ce programme est introuvable (pas de /proc ?) ; lancez plutôt rekall-py"},
+    [NO_OWN_FOLDER] = {"the folder of this program cannot be told (no /proc?), and no rekall-py is on the PATH; "
+                       "run it by its own path",
+                       "le dossier de ce programme est introuvable (pas de /proc ?) et rekall-py n'est pas dans le "
+                       "PATH ; lancez-le par son chemin"},
     [OUTCOME_UNKNOWN] = {"the warm process ended or was left while it wrote, whether it did is not known; "
                          "repeat it with REKALL_REQUEST_ID=%s, which keeps it once",
                          "le processus résident s'est arrêté ou a été quitté en pleine écriture, le résultat est "
@@ -141,18 +143,22 @@ static int print_version(void) {
     return write(STDOUT_FILENO, text, sizeof text - 1) < 0 ? write_failed() : 0;
 }
 
-/* Run rekall-py in this process. After a server was to be asked in vain it is told not to ask again. */
+/* Run rekall-py in this process: the one beside this program; where its folder cannot be told, the one on the PATH.
+ * After a server was to be asked in vain it is told not to ask again. */
 static int become_python(char *const words[], bool in_vain) {
-    char *path = (char *)python_path(), no_server[] = "--no-server";
+    char *path = (char *)python_path(), no_server[] = "--no-server", named[] = "rekall-py";
     size_t count = 0, have = 0;
     while (words[count]) count++;
     char **arguments = calloc(count + 3, sizeof *arguments);
     if (!arguments) return fail(strerror(ENOMEM));
-    arguments[have++] = path;
+    arguments[have++] = path ? path : named;
     if (in_vain) arguments[have++] = no_server;
     memcpy(arguments + have, words, count * sizeof *words);
     signals_restore();
-    if (path) execv(path, arguments);
+    if (path)
+        execv(path, arguments);
+    else
+        execvp(named, arguments);
     free(arguments);
     if (path)
         say(NO_PYTHON, path, strerror(errno));

@@ -7,11 +7,13 @@ refused untouched.
 
 from __future__ import annotations
 
+import mmap
 import os
 import shlex
+import tempfile
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from struct import unpack
@@ -286,6 +288,11 @@ def explain(path: Path | None, error: Exception) -> str:
     name = getattr(error, "sqlite_errorname", "") or ""
     if name.startswith("SQLITE_CANTOPEN") and path and _is_on_read_only(path):
         return _("base {path} lies on a read-only file system; copy it to where it may be written").format(path=path)
+    if name.startswith(("SQLITE_IOERR", "SQLITE_PROTOCOL")) and path and not _can_share_memory(path):
+        return _(
+            "base {path} lies where programs cannot share memory ({error}), such as a network or a Windows drive; "
+            "keep it on a disk of this system: --db, REKALL_DB"
+        ).format(path=path, error=error)
     for beginning, message in (
         ("SQLITE_BUSY", _("base {path} is busy: another process has held it for too long; see who with: fuser {path}")),
         (
@@ -313,3 +320,17 @@ def _is_on_read_only(path: Path) -> bool:
         return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
     except OSError:
         return False
+
+
+def _can_share_memory(path: Path) -> bool:
+    """Tell whether a file beside the base can be memory that processes share: SQLite's log needs one.
+
+    Asked of the file system itself: not every SQLite library tells a disk's error from this one.
+    """
+    with suppress(OSError), tempfile.NamedTemporaryFile(dir=path.parent, suffix="-shm") as file:
+        os.ftruncate(file.fileno(), mmap.PAGESIZE)
+        try:
+            mmap.mmap(file.fileno(), mmap.PAGESIZE).close()
+        except OSError:
+            return False
+    return True

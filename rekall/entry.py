@@ -82,13 +82,13 @@ class Link:
     created_at: str = ""
 
 
-def new_id(milliseconds: int | None = None) -> str:
+def new_id(milliseconds: int | None = None, random_bytes: Callable[[int], bytes] = os.urandom) -> str:
     """Return a ULID: 48 bits of time, 80 random bits, 26 letters that sort by time.
 
     Format after the ULID specification (Crockford's base 32).
     """
     stamp = int(time.time() * 1000) if milliseconds is None else milliseconds
-    number = (stamp & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10), "big")
+    number = (stamp & (1 << 48) - 1) << 80 | int.from_bytes(random_bytes(10), "big")
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 

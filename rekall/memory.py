@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import resource
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +14,7 @@ def process_memory(pid: int | str = "self") -> dict[str, int]:
     """Return pss, rss and peak (of rss) of a process in bytes; what the system does not tell is left out.
 
     pss shares out the pages that several processes have in common, so the sum over processes is what they take.
+    Without /proc only the peak is known, and only of this process.
     """
     found: dict[str, int] = {}
     for file, names in (("smaps_rollup", {"Pss": "pss", "Rss": "rss"}), ("status", {"VmHWM": "peak"})):
@@ -20,6 +23,9 @@ def process_memory(pid: int | str = "self") -> dict[str, int]:
                 name, _colon, rest = line.partition(":")
                 if name in names:
                     found[names[name]] = int(rest.split()[0]) * 1024
+    if not found and pid == "self":
+        unit = 1 if sys.platform == "darwin" else 1024
+        found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return found
 
 

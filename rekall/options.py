@@ -252,10 +252,19 @@ def index_(parser: argparse.ArgumentParser) -> None:
 
 
 def bench_(parser: argparse.ArgumentParser) -> None:
-    _action(parser, _("run: how well is found what is in this base"), "run")
+    about = _("run: how well is found what is in this base; generate: fill an empty base with made-up entries")
+    _action(parser, about, "run", "generate")
     parser.add_argument(
-        "--entries", type=_count, default=200, metavar="N", help=_("ask for N entries, always the same ones (200)")
+        "--entries", type=_count, metavar="N", help=_("with run: ask for N entries, always the same ones (200)")
     )
+    parser.add_argument("--count", type=_count, metavar="N", help=_("with generate: make N entries (1000)"))
+    parser.add_argument("--seed", type=_count, metavar="N", help=_("with generate: other entries for another N (1)"))
+    parser.add_argument(
+        "--synthetic-vectors",
+        action="store_true",
+        help=_("with generate: seeded vectors that mean nothing, in seconds; without, the model embeds each entry"),
+    )
+    parser.add_argument("--force", action="store_true", help=_("with generate: also among entries of yours"))
     _json(parser)
 
 

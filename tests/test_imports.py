@@ -24,10 +24,10 @@ LAYERS = (
     "schema rows typos words vectors cache vec_table searchers kernel vector_index engine worker model_manager "
     "old_rekall history_schema mending migrations base_parts base_trust history versions error_table pick_table backups base_file db "
     "client",
-    "verify duplicates repair restoring nearness ahead embeddings ranking use known_items evidence capture sources exchange exports states merging explain render",
+    "verify duplicates repair restoring nearness ahead embeddings ranking use known_items sample_facts sample_entries evidence capture sources exchange exports states merging explain render",
     "commands commands.editor commands.answering commands.complete commands.find commands.keep commands.move "
     "commands.pick commands.pipe commands.room commands.safety commands.showing commands.tend commands.serve "
-    "commands.bench commands.back commands.merge",
+    "commands.bench commands.generate commands.back commands.merge",
     "cli __main__ door fzf rooms embedder socket_sink pool conversation server desk screens interactive sheet "
     "picker_view preview clipboard picking picker_keys picker repl repl_history repl_words",
 )
@@ -60,6 +60,7 @@ HOMES = {
         "nearness",
         "duplicates",
         "embeddings",
+        "sample_entries",
     },
     "onnxruntime": {"engine"},
     "tokenizers": {"engine"},

@@ -1,4 +1,7 @@
-"""`rekall bench run`: how well does search find what is in this very base? Offline, and nothing is kept of it."""
+"""`rekall bench`: how well does search find what is in this very base? And made-up entries to try it with.
+
+`run` is offline, and nothing is kept of it; `generate` is in its own module.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any  # JSON values
 
 from rekall.command_line import parse
 from rekall.commands.find import search_
+from rekall.commands.generate import generate, refuse_foreign_options
 from rekall.commands.room import Room
 from rekall.entry import clean_text
 from rekall.errors import NOTHING_FOUND
@@ -18,6 +22,8 @@ from rekall.language import _
 from rekall.protocol import Request, Response
 
 _DEPTH = 10
+# Entries that are asked for unless told otherwise.
+_ENTRIES = 200
 
 
 @dataclass
@@ -45,8 +51,14 @@ class Tally:
 
 
 def bench_(room: Room, request: Request, response: Response) -> None:
+    """Measure search in the base as it is, or fill one to measure it in."""
+    refuse_foreign_options(request.options)
+    {"run": _run, "generate": generate}[request.options.action](room, request, response)
+
+
+def _run(room: Room, request: Request, response: Response) -> None:
     """Ask for entries by what one would remember of them, and count how often they come."""
-    keys = sample(room.reading().ids(), request.options.entries)
+    keys = sample(room.reading().ids(), request.options.entries or _ENTRIES)
     if not keys:
         response.note(_("the base is empty: there is nothing to ask for"))
         response.status = NOTHING_FOUND
