@@ -16,6 +16,8 @@ MOST = 0.01
 HERE, PICKED, RECENT = 0.5, 0.3, 0.2
 # Days after which a pick, and being new, count half.
 PICK_DAYS, NEW_DAYS = 30, 30
+# From then on an entry is not new at all: a score that changes each day by a millionth is of no use.
+OLD_DAYS = 120
 # What an obsolete entry loses: more than any use comes to, and so little that it is found where nothing else answers.
 SUNK = 0.05
 # The place of all picks together; no folder has it.
@@ -92,9 +94,17 @@ def _newness(stamp: str, day: int) -> float:
         made = date.fromisoformat(stamp[:10]).toordinal() - _EPOCH
     except ValueError:
         return 0.0
-    return float(0.5 ** (max(0, day - made) / NEW_DAYS))
+    age = max(0, day - made)
+    return float(0.5 ** (age / NEW_DAYS)) if age < OLD_DAYS else 0.0
 
 
-def behind(scores: Mapping[str, float], successors: Mapping[str, str]) -> dict[str, float]:
-    """Return `scores` in which nothing that was replaced is above what replaced it. `successors`: by what, by id."""
-    return {key: min(score, scores.get(successors.get(key, key), score)) for key, score in scores.items()}
+def behind(scores: Mapping[str, float], successors: Mapping[str, str], reach: float = SUNK) -> dict[str, float]:
+    """Return `scores` in which what was replaced is not above what replaced it (`successors`, by id).
+
+    Where that would take more than `reach`, it stays: the other is about something else here, and both could be lost.
+    """
+    found = dict(scores)
+    for old, new in successors.items():
+        if old in scores and new in scores and scores[old] - reach <= scores[new]:
+            found[old] = min(scores[old], scores[new])
+    return found

@@ -120,8 +120,9 @@ class Ranked:
         `uses` by id, made with USED and OBSOLETE; `successors`: what was replaced, and by what.
         """
         orders = {key: order + uses[key].added if key in uses else order for key, (order, _hit) in self.found.items()}
-        for key, order in behind(orders, successors).items():
-            hit = replace(self.found[key][1], use=uses.get(key))
+        for key, order in behind(orders, successors, OBSOLETE).items():
+            use = uses.get(key)
+            hit = replace(self.found[key][1], use=use and Use(*(round(part, 6) for part in use)))
             self.found[key] = order - _LAST_STEP * (key in successors), hit
 
     def hits(self) -> list[Hit]:

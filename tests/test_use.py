@@ -49,6 +49,7 @@ TODAY, LONG_AGO = "2024-10-04T08:00:00.000Z", "2004-10-04"
         (Facts(None, TODAY), 0, 0, 1),
         (Facts(None, "2030-01-01T00:00:00Z"), 0, 0, 1),  # a clock that was wrong
         (Facts(None, "2024-09-04"), 0, 0, 0.5),
+        (Facts(None, "2024-06-01"), 0, 0, 0),
         (Facts(None, "some day"), 0, 0, 0),
         (Facts(None, LONG_AGO, picked=Picks(1, 20_000)), 0, 0.5, 0),
         (Facts(None, LONG_AGO, picked=Picks(3, 20_000)), 0, 0.75, 0),
@@ -162,9 +163,15 @@ def test_what_was_replaced_is_behind_what_replaced_it(
     old, new = data.draw(st.lists(st.sampled_from(keys), min_size=2, max_size=2, unique=True))
     uses = dict.fromkeys(found, Use()) | {key: use for key, use in uses.items() if key in found}
     hits = ordered(found, {})[:TITLES_READ]
-    if {old, new} <= {hit.id for hit in hits}:
+    if {old, new} <= {hit.id for hit in hits} and found[old] - found[new] <= 2 * SUNK:
         after = [hit.id for hit in with_use(hits, uses | {old: Use(-SUNK, obsolete=-SUNK)}, {old: new})]
         assert after.index(new) < after.index(old)
+
+
+def test_what_was_replaced_by_something_far_off_stays_where_it_is_found() -> None:
+    uses = {"old": Use(-SUNK, obsolete=-SUNK), "new": Use()}
+    hits = [Hit("old", 0.8), Hit("new", 0.1)]
+    assert [(hit.id, hit.score) for hit in with_use(hits, uses, {"old": "new"})] == [("old", 0.8 - SUNK), ("new", 0.1)]
 
 
 def test_nearly_equal_hits_change_places_and_others_do_not() -> None:
@@ -185,7 +192,7 @@ def test_a_replaced_entry_whose_title_was_typed_stays_first_unless_the_new_one_b
     old = Use(-SUNK, obsolete=-SUNK)
     hits = [Hit("old", 2.9, titled=2), Hit("new", 0.7)]
     assert [hit.id for hit in with_use(hits, {"old": old, "new": Use()}, {"old": "new"})] == ["old", "new"]
-    hits = [Hit("old", 2.9, titled=2), Hit("new", 2.1, titled=2)]
+    hits = [Hit("old", 2.9, titled=2), Hit("new", 2.85, titled=2)]
     assert [hit.id for hit in with_use(hits, {"old": old, "new": Use()}, {"old": "new"})] == ["new", "old"]
 
 
