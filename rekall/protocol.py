@@ -39,7 +39,7 @@ class Terminal:
 
 @dataclass(frozen=True)
 class Request:
-    """One command line with its surroundings. `options` has been checked by `usage.parse`."""
+    """One command line with its surroundings. `options` has been checked by `command_line.parse`."""
 
     command: str
     options: argparse.Namespace

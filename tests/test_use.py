@@ -332,7 +332,7 @@ def test_what_replaced_an_entry_is_followed_to_its_end(kept: Database, make_entr
 
 
 def request_in(cwd: Path, top: Path) -> Request:
-    from rekall.usage import parse
+    from rekall.command_line import parse
 
     return Request("search", parse(["search", "x"]), cwd, {"HOME": str(top)}, None, True, None)  # type: ignore[arg-type]
 
