@@ -149,6 +149,12 @@ class ErrorTable(Part):
                 break
         return done
 
+    def index_errors(self) -> None:
+        """Make the index of the stored fingerprints anew. Cost: milliseconds a thousand entries that have any."""
+        with self.transaction():
+            self._begin_version()
+            self.connection.execute("INSERT INTO fingerprints_fts(fingerprints_fts) VALUES ('rebuild')")
+
     def forget_errors(self) -> None:
         """Drop all fingerprints and put every entry in the queue."""
         with self.transaction():

@@ -30,7 +30,7 @@ def _rebuild(room: Room, request: Request, response: Response) -> None:
     from rekall.verify import rebuild
 
     if room.exists:
-        rebuild(room.writing(), room.config.text("embeddings.model"))
+        rebuild(room.writing(), room.config.text("embeddings.model"), reads_again=request.options.embed)
         if request.options.embed:
             room.service.embed_anew()
             embed_all(room, request, response)
