@@ -579,6 +579,8 @@ def readable_errors(path: Path | None) -> Iterator[None]:
     except sqlite3.Error as error:
         refused = getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB"
         raise (BaseRefused if refused else BaseUnusable)(base_file.explain(path, error)) from error
+    except UnicodeDecodeError as error:  # SQLite's message quotes the bytes that are damaged
+        raise BaseUnusable(base_file.explain(path, sqlite3.DatabaseError("malformed database schema"))) from error
 
 
 def open_untouched(path: Path) -> stdlib_sqlite3.Connection:

@@ -147,13 +147,15 @@ def remember(
     request: Request, keys: Sequence[str], room_for: Callable[[Request], AbstractContextManager[Room]]
 ) -> None:
     """Count that these entries were taken; to be called when the answer is out. What goes wrong is not worth a word."""
-    here = here_of(request)
-    if not keys or here is None:
+    if not keys:
         return
     from rekall.use import remember as count
 
-    with suppress(RekallError, OSError), room_for(request) as room:
-        count(room.reading(), keys, here)
+    with suppress(RekallError, OSError):
+        here = here_of(request)
+        if here is not None:
+            with room_for(request) as room:
+                count(room.reading(), keys, here)
 
 
 def refuse(response: Response, error: RekallError) -> None:

@@ -147,7 +147,8 @@ class Picking:
         self.place = next((place for place, entry in enumerate(self.entries) if entry.id == key), 0)
         self._was_moved, self._wanted = bool(key), None
         self.first = self.first if key else 0
-        self._preview = None
+        if not is_same:  # what was scrolled stays so when the model has come
+            self._preview = None
         self.redraw()
         if self._takes_when_answered:
             self.take()
