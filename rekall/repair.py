@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any  # SQL values
 
 from rekall import backups, mending, rows, schema
-from rekall.db import Database, copy_base, open_file
+from rekall.db import Database, copy_base, open_file, readable_errors
 from rekall.entry import FIELDS, Entry, Link, from_record, to_record
 from rekall.errors import BaseUnusable, RekallError
 from rekall.language import _
@@ -194,7 +194,7 @@ def _save_rows(base: Path, ready: Path) -> int:
             with suppress(RekallError):
                 texts = [v.decode("utf-8", "replace") if v is not None else None for v in values]
                 saved.link(Link(str(texts[0]), str(texts[1]), str(texts[2]), texts[3], texts[4] or ""))
-    with closing(open_file(ready)[0]) as connection:
+    with readable_errors(base), closing(open_file(ready)[0]) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
     return count
 

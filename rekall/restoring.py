@@ -48,7 +48,8 @@ def restore(base: Path, source: Path, keep_backup: bool = True) -> Restored:
         raise UsageError(_("{path} is the base itself; name a backup of it").format(path=source))
     try:
         base.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryDirectory(prefix=".rekall-restore-", dir=base.parent) as folder:
+        held = tempfile.TemporaryDirectory(prefix=".rekall-restore-", dir=base.parent)
+        with readable_errors(base), held as folder:
             ready = Path(folder) / "base.db"
             entries = _made_ready(source, ready)
             before = _readable(base)

@@ -15,6 +15,7 @@ import faulthandler
 import fcntl
 import logging
 import os
+import resource
 import signal
 import socket
 import time
@@ -49,6 +50,8 @@ THREADS_FOR_APPS = 4
 MOST_CONVERSATIONS = 256
 # And beyond this it is not even listened to: descriptors are needed for other things (1024 is a usual limit).
 MOST_CONNECTIONS = 512
+# Descriptors of the server itself, and of an answer: its connection, and the base with its two files.
+OWN_DESCRIPTORS, DESCRIPTORS_EACH = 16, 4
 BACKLOG = 512
 # A newcomer waits this long for the lock of a server that is about to end.
 LOCK_SECONDS = 0.5
@@ -121,6 +124,7 @@ class Server:
         self._embedder = Embedder(self.rooms, base, self.log)
         self.rooms.wake_with(self._embedder.wake)
         self._conversations: set[Conversation] = set()
+        self._most = _most_conversations()
         self._requests = 0
         self._started = self._last_request = time.monotonic()
         self._is_leaving = False
@@ -177,7 +181,7 @@ class Server:
     @property
     def is_full(self) -> bool:
         """Whether so many are connected that another is better off on its own."""
-        return len(self._conversations) > MOST_CONVERSATIONS
+        return len(self._conversations) > self._most
 
     @property
     def is_overrun(self) -> bool:
@@ -307,6 +311,14 @@ class Server:
         with suppress(OSError):
             return os.stat(self._folder / "s").st_ino == self._inode
         return False
+
+
+def _most_conversations() -> int:
+    """Return how many conversations there are descriptors for."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit == resource.RLIM_INFINITY:
+        return MOST_CONVERSATIONS
+    return max(1, min(MOST_CONVERSATIONS, (limit - OWN_DESCRIPTORS) // DESCRIPTORS_EACH))
 
 
 def _needs_model(request: Request) -> bool:
